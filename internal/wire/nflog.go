@@ -1,0 +1,219 @@
+package wire
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"sync/atomic"
+
+	"github.com/mdlayher/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// Group is the NFLOG group on which the guard hands frames over. Another program that listens there
+// keeps the fabric from starting.
+const Group = 16722 // "AR" in ASCII
+
+// nflog reads the frames that nftables' `log group` statement hands over
+// (linux/netfilter/nfnetlink_log.h).
+type nflog struct {
+	conn     *netlink.Conn
+	receiver *receiver
+	lost     atomic.Uint64
+}
+
+// Messages and attributes of nfnetlink_log.
+const (
+	subsysULOG  = 4
+	msgPacket   = 0
+	msgConfig   = 1
+	cmdBind     = 1
+	copyPacket  = 2
+	cfgCmd      = 1
+	cfgMode     = 2
+	cfgQThresh  = 5
+	attrPhysDev = 6
+	attrInDev   = 4
+	attrPayload = 9
+	attrVLAN    = 20
+	attrL2Hdr   = 21
+	attrMask    = 0x3fff // without the flags for nested and byte order
+	vlanProto   = 1
+	vlanTCI     = 2
+)
+
+const (
+	nlmsgHeaderLen = 16
+	nfgenHeaderLen = 4
+	attrHeaderLen  = 4
+
+	// nflogDatagramLen is room for one message: the frame and, generously, all attributes around it.
+	nflogDatagramLen = SnapLen + 512
+)
+
+func openNFLOG() (*nflog, error) {
+	conn, err := netlink.Dial(unix.NETLINK_NETFILTER, nil)
+	if err != nil {
+		return nil, fmt.Errorf("opening a netlink socket for NFLOG: %w", err)
+	}
+	l := &nflog{conn: conn}
+	if err := l.setUp(); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return l, nil
+}
+
+func (l *nflog) setUp() error {
+	if err := l.conn.SetReadBuffer(receiveBuffer); err != nil {
+		return fmt.Errorf("setting the receive buffer: %w", err)
+	}
+	if err := l.configure(cfgCmd, []byte{cmdBind}); err != nil {
+		return bindError(err)
+	}
+	copyRange := binary.BigEndian.AppendUint32(nil, SnapLen)
+	if err := l.configure(cfgMode, append(copyRange, copyPacket, 0)); err != nil {
+		return fmt.Errorf("setting NFLOG's copy range: %w", err)
+	}
+	// With a threshold above 1 the kernel waits up to 10 ms for the second frame.
+	if err := l.configure(cfgQThresh, binary.BigEndian.AppendUint32(nil, 1)); err != nil {
+		return fmt.Errorf("setting NFLOG's queue threshold: %w", err)
+	}
+	raw, err := l.conn.SyscallConn()
+	if err != nil {
+		return err
+	}
+	l.receiver = newReceiver(raw, nflogDatagramLen, 0)
+	return nil
+}
+
+func bindError(err error) error {
+	switch {
+	case errors.Is(err, unix.EBUSY):
+		return fmt.Errorf("NFLOG group %d is in use: another fabric or a logger (ulogd?) runs in this network namespace; stop it", Group)
+	case errors.Is(err, unix.EPERM):
+		return fmt.Errorf("binding NFLOG group %d: not permitted; run as root or with CAP_NET_ADMIN", Group)
+	case errors.Is(err, unix.EINVAL), errors.Is(err, unix.ENOENT):
+		return fmt.Errorf("the kernel has no NFLOG; load it with 'modprobe nfnetlink_log' (CONFIG_NETFILTER_NETLINK_LOG): %w", err)
+	}
+	return fmt.Errorf("binding NFLOG group %d: %w", Group, err)
+}
+
+// configure sends one NFULNL_MSG_CONFIG message with one attribute and waits for its acknowledgement.
+func (l *nflog) configure(attr uint16, value []byte) error {
+	attrs, err := netlink.MarshalAttributes([]netlink.Attribute{{Type: attr, Data: value}})
+	if err != nil {
+		return err
+	}
+	nfgen := []byte{unix.AF_UNSPEC, 0, Group >> 8, Group & 0xff} // family, version, group in network order
+	_, err = l.conn.Execute(netlink.Message{
+		Header: netlink.Header{Type: subsysULOG<<8 | msgConfig, Flags: netlink.Request | netlink.Acknowledge},
+		Data:   append(nfgen, attrs...),
+	})
+	return err
+}
+
+// read fills batch as Conn.Read does.
+func (l *nflog) read(batch []Frame) (int, error) {
+	n, err := l.receiver.receive(len(batch))
+	if err == unix.ENOBUFS {
+		l.lost.Add(1)
+		return 0, nil
+	}
+	frames := 0
+	for i := range n {
+		if f, ok := parseNFLOG(l.receiver.data(i)); ok {
+			batch[frames] = f
+			frames++
+		}
+	}
+	return frames, err
+}
+
+// parseNFLOG finds the frame in a datagram of one NFULNL_MSG_PACKET message, and puts it together in
+// place: the Ethernet header, which the kernel delivers apart, goes in front of the payload, over
+// attributes that have been read by then.
+func parseNFLOG(datagram []byte) (Frame, bool) {
+	if len(datagram) < nlmsgHeaderLen+nfgenHeaderLen {
+		return Frame{}, false
+	}
+	length := int(binary.NativeEndian.Uint32(datagram))
+	kind := binary.NativeEndian.Uint16(datagram[4:])
+	if kind != subsysULOG<<8|msgPacket || length > len(datagram) || length < nlmsgHeaderLen+nfgenHeaderLen {
+		return Frame{}, false
+	}
+	var m nflogMessage
+	at := nlmsgHeaderLen + nfgenHeaderLen
+	for at+attrHeaderLen <= length {
+		attrLen := int(binary.NativeEndian.Uint16(datagram[at:]))
+		if attrLen < attrHeaderLen || at+attrLen > length {
+			return Frame{}, false
+		}
+		m.take(binary.NativeEndian.Uint16(datagram[at+2:])&attrMask, datagram, at+attrHeaderLen, at+attrLen)
+		at += (attrLen + 3) &^ 3
+	}
+	return m.frame(datagram)
+}
+
+// nflogMessage is what matters of a message: the port, and where in the datagram the frame's parts are.
+type nflogMessage struct {
+	physDev, inDev           int
+	header                   [macsLen + 2]byte // the Ethernet header
+	hasHeader                bool
+	tagged                   bool
+	tpid, tci                uint16
+	payloadStart, payloadEnd int
+}
+
+func (m *nflogMessage) take(attr uint16, datagram []byte, start, end int) {
+	value := datagram[start:end]
+	switch {
+	case attr == attrPhysDev && len(value) == 4:
+		m.physDev = int(binary.BigEndian.Uint32(value))
+	case attr == attrInDev && len(value) == 4:
+		m.inDev = int(binary.BigEndian.Uint32(value))
+	case attr == attrL2Hdr && len(value) == len(m.header):
+		m.header, m.hasHeader = [macsLen + 2]byte(value), true
+	case attr == attrVLAN:
+		m.takeTag(value)
+	case attr == attrPayload:
+		m.payloadStart, m.payloadEnd = start, end
+	}
+}
+
+// takeTag reads the nested attribute NFULA_VLAN: two 16-bit values in network order, each padded to 4.
+func (m *nflogMessage) takeTag(nested []byte) {
+	for len(nested) >= attrHeaderLen+2 {
+		value := binary.BigEndian.Uint16(nested[attrHeaderLen:])
+		switch binary.NativeEndian.Uint16(nested[2:]) & attrMask {
+		case vlanProto:
+			m.tpid, m.tagged = value, true
+		case vlanTCI:
+			m.tci, m.tagged = value, true
+		}
+		nested = nested[min(len(nested), attrHeaderLen+4):]
+	}
+}
+
+func (m *nflogMessage) frame(datagram []byte) (Frame, bool) {
+	start := m.payloadStart - len(m.header)
+	if m.tagged {
+		start -= tagLen
+	}
+	if !m.hasHeader || start < 0 {
+		return Frame{}, false
+	}
+	data := datagram[start:m.payloadEnd]
+	n := copy(data, m.header[:macsLen])
+	if m.tagged {
+		putTag(data, m.tpid, m.tci)
+		n += tagLen
+	}
+	copy(data[n:], m.header[macsLen:])
+
+	port := m.physDev
+	if port == 0 { // kernels built without bridge netfilter name only one device: the port
+		port = m.inDev
+	}
+	return Frame{Port: port, Data: data}, true
+}

@@ -1,0 +1,149 @@
+package wire
+
+import (
+	"encoding/binary"
+	"fmt"
+	"sync/atomic"
+	"unsafe"
+
+	"github.com/mdlayher/ethernet"
+	"github.com/mdlayher/socket"
+	"golang.org/x/sys/unix"
+)
+
+// Packet is a Conn over one packet socket (packet(7)).
+type Packet struct {
+	socket   *socket.Conn
+	protocol uint16
+	receiver *receiver
+	sender   *sender
+	lost     atomic.Uint64
+}
+
+// OpenPacket opens a packet socket that reads the frames of one EtherType which arrive at an interface
+// (unix.ETH_P_ALL for all, and those that leave by it too), and writes out of any interface. With
+// protocol 0 it reads nothing.
+func OpenPacket(ifindex int, protocol uint16) (*Packet, error) {
+	s, err := socket.Socket(unix.AF_PACKET, unix.SOCK_RAW, 0, "packet", nil)
+	if err != nil {
+		return nil, fmt.Errorf("opening a packet socket (needs CAP_NET_RAW): %w", err)
+	}
+	p := &Packet{socket: s, protocol: protocol}
+	if err := p.setUp(ifindex); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return p, nil
+}
+
+func (p *Packet) setUp(ifindex int) error {
+	conn, err := p.socket.SyscallConn()
+	if err != nil {
+		return err
+	}
+	p.sender = newSender(conn)
+	if p.protocol == 0 {
+		return nil
+	}
+	p.receiver = newReceiver(conn, SnapLen, tagLen)
+	if err := p.socket.SetsockoptInt(unix.SOL_PACKET, unix.PACKET_AUXDATA, 1); err != nil {
+		return fmt.Errorf("asking for VLAN tags (PACKET_AUXDATA): %w", err)
+	}
+	if p.protocol != unix.ETH_P_ALL {
+		if err := p.socket.SetsockoptInt(unix.SOL_PACKET, unix.PACKET_IGNORE_OUTGOING, 1); err != nil {
+			return fmt.Errorf("ignoring frames that leave (PACKET_IGNORE_OUTGOING, Linux 4.20): %w", err)
+		}
+	}
+	if err := p.socket.SetReadBuffer(receiveBuffer); err != nil {
+		return fmt.Errorf("setting the receive buffer: %w", err)
+	}
+	return p.Bind(ifindex)
+}
+
+// Bind makes p read from another interface: an interface that was deleted and made anew has another
+// index.
+func (p *Packet) Bind(ifindex int) error {
+	protocol := binary.NativeEndian.Uint16(binary.BigEndian.AppendUint16(nil, p.protocol))
+	if err := p.socket.Bind(&unix.SockaddrLinklayer{Protocol: protocol, Ifindex: ifindex}); err != nil {
+		return fmt.Errorf("binding a packet socket to interface index %d: %w", ifindex, err)
+	}
+	return nil
+}
+
+// Read implements Conn.
+func (p *Packet) Read(batch []Frame) (int, error) {
+	n, err := p.receiver.receive(len(batch))
+	switch err {
+	case unix.ENETDOWN: // said once when the interface goes down or away; Bind or its return wakes p up
+		return 0, nil
+	case unix.ENOBUFS:
+		p.lost.Add(1)
+		return 0, nil
+	}
+	for i := range n {
+		batch[i] = Frame{Port: int(p.receiver.from[i].Ifindex), Data: p.frame(i)}
+	}
+	return n, err
+}
+
+// Outgoing reports whether frame i of the last Read left by the interface instead of arriving there.
+func (p *Packet) Outgoing(i int) bool { return p.receiver.from[i].Pkttype == unix.PACKET_OUTGOING }
+
+// tagLen is the length of a VLAN tag (IEEE 802.1Q), in bytes.
+const tagLen = 4
+
+// frame returns datagram i with its outermost VLAN tag where it belongs: the kernel took it off.
+func (p *Packet) frame(i int) []byte {
+	r := p.receiver
+	data := r.data(i)
+	aux := r.auxdata(i)
+	if aux == nil || aux.Status&unix.TP_STATUS_VLAN_VALID == 0 || len(data) < macsLen {
+		return data
+	}
+	tpid := uint16(ethernet.EtherTypeVLAN)
+	if aux.Status&unix.TP_STATUS_VLAN_TPID_VALID != 0 {
+		tpid = aux.Vlan_tpid
+	}
+	tagged := r.buffers[i][:len(data)+tagLen]
+	copy(tagged[macsLen+tagLen:], data[macsLen:])
+	putTag(tagged, tpid, aux.Vlan_tci)
+	return tagged
+}
+
+// macsLen is the length of what stands before a VLAN tag: destination and source.
+const macsLen = 12
+
+func putTag(frame []byte, tpid, tci uint16) {
+	binary.BigEndian.PutUint16(frame[macsLen:], tpid)
+	binary.BigEndian.PutUint16(frame[macsLen+2:], tci)
+}
+
+// auxdata returns the auxiliary data that came with datagram i, or nil.
+func (r *receiver) auxdata(i int) *unix.TpacketAuxdata {
+	const headerLen = unix.SizeofCmsghdr
+	control := unsafe.Pointer(&r.control[i])
+	h := (*unix.Cmsghdr)(control)
+	if r.messages[i].header.Controllen < headerLen+uint64(unsafe.Sizeof(unix.TpacketAuxdata{})) ||
+		h.Level != unix.SOL_PACKET || h.Type != unix.PACKET_AUXDATA {
+		return nil
+	}
+	return (*unix.TpacketAuxdata)(unsafe.Add(control, headerLen))
+}
+
+// Write implements Conn.
+func (p *Packet) Write(batch []Frame) (int, error) { return p.sender.send(batch) }
+
+// Lost implements Conn.
+func (p *Packet) Lost() uint64 {
+	if p.protocol == 0 {
+		return 0
+	}
+	stats, err := p.socket.GetsockoptTpacketStats(unix.SOL_PACKET, unix.PACKET_STATISTICS)
+	if err != nil {
+		return p.lost.Load()
+	}
+	return p.lost.Add(uint64(stats.Drops)) // the kernel starts its count anew each time it is asked
+}
+
+// Close implements Conn.
+func (p *Packet) Close() error { return p.socket.Close() }

@@ -1,0 +1,29 @@
+package responder
+
+import (
+	"fmt"
+	"net"
+)
+
+// MAC is a 48-bit Ethernet address in transmission order. Unlike [net.HardwareAddr] it is comparable and
+// needs no memory of its own.
+type MAC [6]byte
+
+var broadcast = MAC{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
+
+// ParseMAC reads a 6-byte MAC in any notation that [net.ParseMAC] takes: 02:00:06:de:54:a8,
+// 02-00-06-de-54-a8 or 0200.06de.54a8. Longer addresses (EUI-64, InfiniBand) are an error.
+func ParseMAC(s string) (MAC, error) {
+	addr, err := net.ParseMAC(s)
+	if err != nil || len(addr) != len(MAC{}) {
+		return MAC{}, fmt.Errorf("%q is not a MAC address; write six bytes, like 02:00:06:de:54:a8", s)
+	}
+	return MAC(addr), nil
+}
+
+// String writes m as tcpdump does: 02:00:06:de:54:a8.
+func (m MAC) String() string { return net.HardwareAddr(m[:]).String() }
+
+// IsUnicast reports whether m can be the address of one station: it is not all zeros, and its group bit
+// (IEEE 802-2014, 8.4.2: the lowest bit of the first byte), set in broadcast and multicast, is clear.
+func (m MAC) IsUnicast() bool { return m != MAC{} && m[0]&1 == 0 }
