@@ -1,9 +1,55 @@
 package wire
 
-import "golang.org/x/sys/unix"
+import (
+	"fmt"
+
+	"github.com/mdlayher/socket"
+	"golang.org/x/net/bpf"
+	"golang.org/x/sys/unix"
+)
 
 // OpenInterface opens the Conn for a segment that an interface leads to: a packet socket that reads ARP,
 // and ARP alone, as it arrives there. The kernel keeps handling the same frames as before.
+//
+// The socket is bound to all EtherTypes, with a filter. One that is bound to ETH_P_ARP gets its frames
+// after the kernel has forgotten their VLAN tag, and so would answer a tagged request without the tag.
 func OpenInterface(ifindex int) (*Packet, error) {
-	return OpenPacket(ifindex, unix.ETH_P_ARP)
+	return openPacket(ifindex, unix.ETH_P_ALL, func(s *socket.Conn) error {
+		if err := s.SetsockoptInt(unix.SOL_PACKET, unix.PACKET_IGNORE_OUTGOING, 1); err != nil {
+			return fmt.Errorf("ignoring frames that leave (PACKET_IGNORE_OUTGOING, Linux 4.20): %w", err)
+		}
+		if err := s.SetBPF(arpFilter()); err != nil {
+			return fmt.Errorf("filtering for ARP: %w", err)
+		}
+		return nil
+	})
+}
+
+// arpFilter passes ARP in every form in which some stack takes it for ARP: plain, behind LLC/SNAP, and
+// behind a tag. The outermost tag is off when the filter runs.
+func arpFilter() []bpf.RawInstruction {
+	const pass, refuse = 1 << 18, 0
+	filter, err := bpf.Assemble([]bpf.Instruction{
+		bpf.LoadAbsolute{Off: 12, Size: 2}, // EtherType
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.ETH_P_ARP, SkipTrue: 11},
+		bpf.JumpIf{Cond: bpf.JumpLessThan, Val: unix.ETH_P_802_3_MIN, SkipTrue: 5}, // a length: LLC
+
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.ETH_P_8021Q, SkipTrue: 1},
+		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: unix.ETH_P_8021AD, SkipTrue: 7},
+		bpf.LoadAbsolute{Off: 16, Size: 2}, // EtherType behind the second tag
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.ETH_P_ARP, SkipTrue: 6},
+		bpf.RetConstant{Val: refuse},
+
+		bpf.LoadAbsolute{Off: 14, Size: 2}, // DSAP and SSAP
+		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: 0xaaaa, SkipTrue: 2},
+		bpf.LoadAbsolute{Off: 20, Size: 2}, // EtherType of the SNAP header
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.ETH_P_ARP, SkipTrue: 1},
+
+		bpf.RetConstant{Val: refuse},
+		bpf.RetConstant{Val: pass},
+	})
+	if err != nil {
+		panic(err) // the program is a constant
+	}
+	return filter
 }

@@ -4,6 +4,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"os"
+	"strconv"
+	"strings"
 	"sync/atomic"
 
 	"github.com/mdlayher/netlink"
@@ -89,7 +92,7 @@ func (l *nflog) setUp() error {
 
 func bindError(err error) error {
 	switch {
-	case errors.Is(err, unix.EBUSY):
+	case errors.Is(err, unix.EPERM) && groupInUse():
 		return fmt.Errorf("NFLOG group %d is in use: another fabric or a logger (ulogd?) runs in this network namespace; stop it", Group)
 	case errors.Is(err, unix.EPERM):
 		return fmt.Errorf("binding NFLOG group %d: not permitted; run as root or with CAP_NET_ADMIN", Group)
@@ -97,6 +100,21 @@ func bindError(err error) error {
 		return fmt.Errorf("the kernel has no NFLOG; load it with 'modprobe nfnetlink_log' (CONFIG_NETFILTER_NETLINK_LOG): %w", err)
 	}
 	return fmt.Errorf("binding NFLOG group %d: %w", Group, err)
+}
+
+// groupInUse tells the two apart that the kernel calls EPERM: a lack of privilege, and another process on
+// the group. The kernel lists the groups, one a line, in the first column.
+func groupInUse() bool {
+	list, err := os.ReadFile("/proc/thread-self/net/netfilter/nfnetlink_log")
+	if err != nil {
+		return false
+	}
+	for line := range strings.Lines(string(list)) {
+		if fields := strings.Fields(line); len(fields) > 0 && fields[0] == strconv.Itoa(Group) {
+			return true
+		}
+	}
+	return false
 }
 
 // configure sends one NFULNL_MSG_CONFIG message with one attribute and waits for its acknowledgement.

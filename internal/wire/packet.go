@@ -24,12 +24,21 @@ type Packet struct {
 // (unix.ETH_P_ALL for all, and those that leave by it too), and writes out of any interface. With
 // protocol 0 it reads nothing.
 func OpenPacket(ifindex int, protocol uint16) (*Packet, error) {
+	return openPacket(ifindex, protocol, func(*socket.Conn) error { return nil })
+}
+
+// openPacket has prepare set options on the socket before anything can arrive.
+func openPacket(ifindex int, protocol uint16, prepare func(*socket.Conn) error) (*Packet, error) {
 	s, err := socket.Socket(unix.AF_PACKET, unix.SOCK_RAW, 0, "packet", nil)
 	if err != nil {
 		return nil, fmt.Errorf("opening a packet socket (needs CAP_NET_RAW): %w", err)
 	}
 	p := &Packet{socket: s, protocol: protocol}
-	if err := p.setUp(ifindex); err != nil {
+	err = prepare(s)
+	if err == nil {
+		err = p.setUp(ifindex)
+	}
+	if err != nil {
 		s.Close()
 		return nil, err
 	}
@@ -48,11 +57,6 @@ func (p *Packet) setUp(ifindex int) error {
 	p.receiver = newReceiver(conn, SnapLen, tagLen)
 	if err := p.socket.SetsockoptInt(unix.SOL_PACKET, unix.PACKET_AUXDATA, 1); err != nil {
 		return fmt.Errorf("asking for VLAN tags (PACKET_AUXDATA): %w", err)
-	}
-	if p.protocol != unix.ETH_P_ALL {
-		if err := p.socket.SetsockoptInt(unix.SOL_PACKET, unix.PACKET_IGNORE_OUTGOING, 1); err != nil {
-			return fmt.Errorf("ignoring frames that leave (PACKET_IGNORE_OUTGOING, Linux 4.20): %w", err)
-		}
 	}
 	if err := p.socket.SetReadBuffer(receiveBuffer); err != nil {
 		return fmt.Errorf("setting the receive buffer: %w", err)

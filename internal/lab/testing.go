@@ -1,0 +1,66 @@
+package lab
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+)
+
+// RunTests runs a package's tests in a lab, and returns the exit code for TestMain to exit with. Where no lab
+// can be made it says so and runs none, which is a failure only under CI=true.
+func RunTests(m interface{ Run() int }) int {
+	inside, code, err := Enter()
+	if errors.Is(err, ErrForbidden) && !underCI() {
+		fmt.Fprintln(os.Stderr, "SKIP: all tests of this package:", err)
+		return 0
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	if !inside {
+		return code
+	}
+	return m.Run()
+}
+
+func underCI() bool { return os.Getenv("CI") == "true" }
+
+// A skipper is a *testing.T or *testing.B.
+type skipper interface {
+	Helper()
+	Skipf(format string, args ...any)
+	Fatalf(format string, args ...any)
+}
+
+// Lacks says that the machine lacks what a test needs: the test is skipped, or fails where nothing may be
+// skipped, under CI=true.
+func Lacks(t skipper, format string, args ...any) {
+	t.Helper()
+	if underCI() {
+		t.Fatalf(format, args...)
+	}
+	t.Skipf(format, args...)
+}
+
+// NeedProgram skips a test where a program isn't installed.
+func NeedProgram(t skipper, names ...string) {
+	t.Helper()
+	for _, name := range names {
+		if _, err := exec.LookPath(name); err != nil {
+			Lacks(t, "needs %s, which is not installed", name)
+		}
+	}
+}
+
+// NeedTUN skips a test where /dev/net/tun can't be opened.
+func NeedTUN(t skipper) {
+	t.Helper()
+	f, err := os.OpenFile("/dev/net/tun", os.O_RDWR, 0)
+	if err != nil {
+		Lacks(t, "needs to open /dev/net/tun: %v", err)
+		return
+	}
+	f.Close()
+}

@@ -1,0 +1,117 @@
+package wire
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/hex"
+	"strings"
+	"testing"
+
+	"github.com/mdlayher/netlink"
+)
+
+// nflogDatagram builds a message as the kernel sends it.
+func nflogDatagram(t testing.TB, kind uint16, attrs ...netlink.Attribute) []byte {
+	t.Helper()
+	data, err := netlink.MarshalAttributes(attrs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	message := netlink.Message{
+		Header: netlink.Header{Length: uint32(nlmsgHeaderLen + nfgenHeaderLen + len(data)), Type: netlink.HeaderType(kind)},
+		Data:   append([]byte{7, 0, Group >> 8, Group & 0xff}, data...),
+	}
+	datagram, err := message.MarshalBinary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return datagram
+}
+
+func be32(v uint32) []byte { return binary.BigEndian.AppendUint32(nil, v) }
+
+// vlanAttr is NFULA_VLAN with its two nested attributes.
+func vlanAttr(t testing.TB, proto, tci uint16) netlink.Attribute {
+	t.Helper()
+	nested, err := netlink.MarshalAttributes([]netlink.Attribute{
+		{Type: vlanProto, Data: binary.BigEndian.AppendUint16(nil, proto)},
+		{Type: vlanTCI, Data: binary.BigEndian.AppendUint16(nil, tci)},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return netlink.Attribute{Type: attrVLAN | netlink.Nested, Data: nested}
+}
+
+func fromHex(t testing.TB, s string) []byte {
+	t.Helper()
+	b, err := hex.DecodeString(strings.ReplaceAll(s, " ", ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func TestParseNFLOG(t *testing.T) {
+	header := fromHex(t, "ffffffffffff 020006de54a8 0806")
+	payload := fromHex(t, "0001 0800 06 04 0001 020006de54a8 0aef0065 000000000000 0aef0001")
+	phys := netlink.Attribute{Type: attrPhysDev, Data: be32(7)}
+	in := netlink.Attribute{Type: attrInDev, Data: be32(3)}
+	l2 := netlink.Attribute{Type: attrL2Hdr, Data: header}
+	body := netlink.Attribute{Type: attrPayload, Data: payload}
+	untagged := append(bytes.Clone(header), payload...)
+	tagged := append(fromHex(t, "ffffffffffff 020006de54a8 88a8 6005 0806"), payload...)
+
+	tests := []struct {
+		name  string
+		attrs []netlink.Attribute
+		kind  uint16
+		port  int
+		frame []byte // nil: no frame
+	}{
+		{"plain", []netlink.Attribute{phys, in, l2, body}, subsysULOG<<8 | msgPacket, 7, untagged},
+		{"no physical port named", []netlink.Attribute{in, l2, body}, subsysULOG<<8 | msgPacket, 3, untagged},
+		{"tag taken off", []netlink.Attribute{phys, in, vlanAttr(t, 0x88a8, 0x6005), l2, body}, subsysULOG<<8 | msgPacket, 7, tagged},
+		{"no payload", []netlink.Attribute{phys, l2}, subsysULOG<<8 | msgPacket, 0, nil},
+		{"no header", []netlink.Attribute{phys, body}, subsysULOG<<8 | msgPacket, 0, nil},
+		{"an acknowledgement", []netlink.Attribute{phys, l2, body}, uint16(netlink.Error), 0, nil},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			f, ok := parseNFLOG(nflogDatagram(t, tt.kind, tt.attrs...))
+			if ok != (tt.frame != nil) {
+				t.Fatalf("ok = %v, frame %x", ok, f.Data)
+			}
+			if f.Port != tt.port || !bytes.Equal(f.Data, tt.frame) {
+				t.Errorf("port %d, frame\n%x, want port %d, frame\n%x", f.Port, f.Data, tt.port, tt.frame)
+			}
+		})
+	}
+}
+
+func TestParseNFLOGCutAnywhere(t *testing.T) {
+	datagram := nflogDatagram(t, subsysULOG<<8|msgPacket,
+		netlink.Attribute{Type: attrPhysDev, Data: be32(7)},
+		vlanAttr(t, 0x8100, 5),
+		netlink.Attribute{Type: attrL2Hdr, Data: make([]byte, 14)},
+		netlink.Attribute{Type: attrPayload, Data: make([]byte, 28)})
+	for n := range datagram {
+		if f, ok := parseNFLOG(bytes.Clone(datagram[:n])); ok {
+			t.Errorf("a datagram cut after %d bytes gave the frame %x", n, f.Data)
+		}
+	}
+}
+
+func FuzzParseNFLOG(f *testing.F) {
+	f.Add(nflogDatagram(f, subsysULOG<<8|msgPacket,
+		netlink.Attribute{Type: attrPhysDev, Data: be32(7)},
+		vlanAttr(f, 0x8100, 5),
+		netlink.Attribute{Type: attrL2Hdr, Data: make([]byte, 14)},
+		netlink.Attribute{Type: attrPayload, Data: make([]byte, 28)}))
+	f.Fuzz(func(t *testing.T, datagram []byte) {
+		frame, ok := parseNFLOG(bytes.Clone(datagram))
+		if ok && len(frame.Data) < macsLen+2 {
+			t.Errorf("a frame without a whole Ethernet header: %x", frame.Data)
+		}
+	})
+}

@@ -1,0 +1,166 @@
+package wire_test
+
+import (
+	"errors"
+	"net"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/arpfabric/arpfabric/internal/lab"
+	"github.com/arpfabric/arpfabric/internal/link"
+	"github.com/arpfabric/arpfabric/internal/wire"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// patience is how long a test waits for what must happen: emulated machines are slow.
+const patience = 30 * time.Second
+
+func eventually(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !done(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited %v in vain: %s", patience, what)
+		}
+	}
+}
+
+func openTAP(t *testing.T, name string) *wire.TAP {
+	t.Helper()
+	lab.NeedTUN(t)
+	tap, err := wire.OpenTAP(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { tap.Close() })
+	return tap
+}
+
+func exists(name string) bool {
+	_, err := net.InterfaceByName(name)
+	return err == nil
+}
+
+func TestTAPGoesAwayWithTheFabric(t *testing.T) {
+	tap := openTAP(t, "arp0")
+	if !exists("arp0") {
+		t.Fatal("arp0 was not made")
+	}
+	tap.Close()
+	eventually(t, "arp0 goes away", func() bool { return !exists("arp0") })
+}
+
+func TestTAPThatWasThereStays(t *testing.T) {
+	lab.NeedTUN(t)
+	there := &netlink.Tuntap{LinkAttrs: netlink.LinkAttrs{Name: "arp0"}, Mode: netlink.TUNTAP_MODE_TAP}
+	if err := netlink.LinkAdd(there); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { lab.DeleteLink("arp0") })
+	openTAP(t, "arp0").Close()
+	if !exists("arp0") {
+		t.Error("a persistent TAP that was there before is gone")
+	}
+}
+
+func TestTAPNameIsNotCut(t *testing.T) {
+	_, err := wire.OpenTAP("arpfabric-tap-00")
+	if err == nil || !strings.Contains(err.Error(), "at most 15 bytes") {
+		t.Errorf("16 bytes: %v", err)
+	}
+}
+
+func TestTAPFailureLeavesNoDescriptor(t *testing.T) {
+	lab.NeedTUN(t)
+	if err := lab.AddBridge("br0"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { lab.DeleteLink("br0") })
+	before := descriptors(t)
+	_, err := wire.OpenTAP("br0")
+	if err == nil || !strings.Contains(err.Error(), "br0 is there already and is not a TAP device") {
+		t.Errorf("opening a bridge as a TAP: %v", err)
+	}
+	if after := descriptors(t); after != before {
+		t.Errorf("%d descriptors before, %d after", before, after)
+	}
+}
+
+func TestTAPInUse(t *testing.T) {
+	openTAP(t, "arp0")
+	_, err := wire.OpenTAP("arp0")
+	if !errors.Is(err, unix.EBUSY) || !strings.Contains(err.Error(), "in use by another program") {
+		t.Errorf("opening a TAP twice: %v", err)
+	}
+}
+
+func TestTAPIsMadeAnew(t *testing.T) {
+	tap := openTAP(t, "arp0")
+	before, _ := net.InterfaceByName("arp0")
+	frames := make(chan wire.Frame)
+	go func() {
+		batch := make([]wire.Frame, wire.MaxBatch)
+		for {
+			n, err := tap.Read(batch)
+			if err != nil {
+				close(frames)
+				return
+			}
+			for _, f := range batch[:n] {
+				frames <- f
+			}
+		}
+	}()
+	if err := lab.DeleteLink("arp0"); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "arp0 comes back", func() bool {
+		now, err := net.InterfaceByName("arp0")
+		return err == nil && now.Index != before.Index
+	})
+	// IPv6 and IGMP make every new interface say something.
+	if err := link.Up("arp0"); err != nil {
+		t.Fatal(err)
+	}
+	now, _ := net.InterfaceByName("arp0")
+	sendFrom(t, now.Index, experimental)
+	for f := range frames {
+		if string(f.Data) == string(experimental) {
+			if f.Port != now.Index {
+				t.Errorf("read from port %d, want %d", f.Port, now.Index)
+			}
+			break
+		}
+	}
+	tap.Close()
+	for range frames {
+	}
+}
+
+// experimental is a frame of an EtherType for experiments (IEEE 802, 9.2.3).
+var experimental = append([]byte{
+	0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x02, 0, 0, 0, 0, 0x01, 0x88, 0xb5,
+}, make([]byte, 46)...)
+
+func sendFrom(t *testing.T, ifindex int, frame []byte) {
+	t.Helper()
+	out, err := wire.OpenPacket(0, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	if n, err := out.Write([]wire.Frame{{Port: ifindex, Data: frame}}); n != 1 || err != nil {
+		t.Fatalf("sent %d frames: %v", n, err)
+	}
+}
+
+func descriptors(t *testing.T) int {
+	t.Helper()
+	list, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(list)
+}
