@@ -1,0 +1,283 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/arpfabric/arpfabric/responder"
+)
+
+func TestLoadDefaults(t *testing.T) {
+	got := mustLoad(t, `
+networks:
+  lab:
+    attach: {bridge: br0}
+    registry: {10.239.0.1: "02:00:00:de:54:a8"}
+`)
+	want := &Config{
+		Path: "lab.yaml",
+		Networks: []Network{
+			{Name: "lab", Mode: VPC, Attach: Attachment{Bridge: "br0"}, Guard: GuardARP, OnStop: Release},
+		},
+		Log: Log{Level: slog.LevelInfo, Format: Text},
+	}
+	diffConfigs(t, want, got)
+	diffBindings(t, got.Networks[0].Registry, "lab.yaml:5 10.239.0.1 is-at 02:00:00:de:54:a8")
+}
+
+func TestLoadEverything(t *testing.T) {
+	t.Chdir(t.TempDir())
+	writeFile(t, "more.ethers", "2:0:8:de:54:a8 10.239.0.103\n")
+	got := mustLoad(t, `
+log: {level: warn, format: json}
+networks:
+  prod:
+    mode: classic
+    attach: {bridge: br0, uplinks: [eth1, eth2]}
+    subnet: 10.239.0.0/24
+    gateway: 10.239.0.1
+    registry:
+      10.239.0.1: 02-00-00-de-54-a8
+      10.239.0.101: {mac: 0200.06de.54a8, name: web, port: vnet2}
+      10.239.0.128-10.239.0.191: 12:34:56:12:34:56
+      10.239.0.160/28: {mac: "02:00:07:de:54:a8", port: vnet2}
+    registry_files: [more.ethers]
+    policy: {self_probe: drop, unallocated_probe: deny, sender: any, guard: none, on_stop: hold}
+  free: {attach: {tap: {name: arp0}}, registry: {10.239.0.1: "02:00:00:de:54:a8"}}
+  in: {attach: {tap: {name: arp1, bridge: br1}}, registry: {10.239.0.1: "02:00:00:de:54:a8"}}
+  out: {attach: {interface: eth0}, registry: {10.239.0.1: "02:00:00:de:54:a8"}}
+`)
+	want := &Config{
+		Path: "lab.yaml",
+		Networks: []Network{
+			{Name: "free", Mode: VPC, Attach: Attachment{TAP: "arp0"}, Guard: GuardNone, OnStop: Release},
+			{Name: "in", Mode: VPC, Attach: Attachment{TAP: "arp1", Bridge: "br1"}, Guard: GuardARP, OnStop: Release},
+			{Name: "out", Mode: VPC, Attach: Attachment{Interface: "eth0"}, Guard: GuardNone, OnStop: Release},
+			{
+				Name:    "prod",
+				Mode:    Classic,
+				Attach:  Attachment{Bridge: "br0", Uplinks: []string{"eth1", "eth2"}},
+				Subnet:  netip.MustParsePrefix("10.239.0.0/24"),
+				Gateway: netip.MustParseAddr("10.239.0.1"),
+				Policy: responder.Policy{
+					AnySender:       true,
+					IgnoreSelfProbe: true,
+					DenyMAC:         responder.MAC{0x02, 0x41, 0x52, 0x50, 0x46, 0x42},
+				},
+				Guard:  GuardNone,
+				OnStop: Hold,
+			},
+		},
+		Log: Log{Level: slog.LevelWarn, Format: JSON},
+	}
+	diffConfigs(t, want, got)
+	diffBindings(t, got.Networks[3].Registry,
+		"lab.yaml:10 10.239.0.1 is-at 02:00:00:de:54:a8",
+		"lab.yaml:11 10.239.0.101 is-at 02:00:06:de:54:a8 name=web port=vnet2",
+		"more.ethers:1 10.239.0.103 is-at 02:00:08:de:54:a8",
+		"lab.yaml:12 10.239.0.128-10.239.0.191 is-at 12:34:56:12:34:56",
+		"lab.yaml:13 10.239.0.160-10.239.0.175 is-at 02:00:07:de:54:a8 port=vnet2",
+	)
+}
+
+// TestLoadGood holds what looks odd but is right.
+func TestLoadGood(t *testing.T) {
+	tests := []struct{ name, network string }{
+		{"a /31 has neither network nor broadcast address (RFC 3021)",
+			`{attach: {bridge: br0}, subnet: 10.0.0.0/31, registry: {10.0.0.0: MAC1, 10.0.0.1: MAC2}}`},
+		{"a prefix that is a whole /31",
+			`{attach: {bridge: br0}, subnet: 10.0.0.0/31, registry: {10.0.0.0/31: MAC1}}`},
+		{"a /32",
+			`{attach: {bridge: br0}, subnet: 10.0.0.7/32, registry: {10.0.0.7: MAC1}}`},
+		{"the first and last host",
+			`{attach: {bridge: br0}, subnet: 10.0.0.0/24, registry: {10.0.0.1-10.0.0.254: MAC1}}`},
+		{"a gateway in a range",
+			`{attach: {bridge: br0}, gateway: 10.0.0.9, registry: {10.0.0.0/24: MAC1}}`},
+		{"nested ranges",
+			`{attach: {bridge: br0}, registry: {10.0.0.0/16: MAC1, 10.0.0.0/24: MAC2, 10.0.0.0: MAC3}}`},
+		{"one port of many bindings",
+			`{attach: {bridge: br0}, registry: {10.0.0.1: {mac: MAC1, port: p}, 10.0.0.2: {mac: MAC1, port: p}}}`},
+		{"a policy of which all is in comments",
+			"\n    attach: {bridge: br0}\n    registry: {10.0.0.1: MAC1}\n    policy:\n      # sender: any"},
+		{"JSON, which is YAML",
+			`{"attach": {"bridge": "br0"}, "registry": {"10.0.0.1": MAC1}}`},
+		{"a 15-byte name, and one of digits",
+			`{attach: {bridge: fifteen-bytes-x, uplinks: [0]}, registry: {10.0.0.1: MAC1}}`},
+	}
+	macs := strings.NewReplacer(
+		"MAC1", `"02:00:00:00:00:01"`,
+		"MAC2", `"02:00:00:00:00:02"`,
+		"MAC3", `"02:00:00:00:00:03"`,
+	)
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			mustLoad(t, "networks:\n  lab: "+macs.Replace(test.network)+"\n")
+		})
+	}
+}
+
+// TestLoadBadFile is about files that are no configuration at all.
+func TestLoadBadFile(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := syscall.Mkfifo("fifo", 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const good = "networks: {lab: {attach: {bridge: br0}, registry: {10.0.0.1: '02:00:00:00:00:01'}}}\n"
+	files := map[string]string{
+		"latin1":    good + "# caf\xe9\n",
+		"utf16":     "\xff\xfen\x00e\x00t\x00",
+		"control":   good + "\n# half-written:\x00\x00\x00\n",
+		"delete":    "networks: \x7f\n",
+		"flow":      strings.Repeat("[", 20_000),
+		"block":     strings.Repeat("- ", 20_000),
+		"notclosed": "networks: '\n",
+		"huge":      strings.Repeat("#", maxYAML+1),
+	}
+	for name, content := range files {
+		writeFile(t, name, content)
+	}
+	tests := []struct{ path, want string }{
+		{"missing", "missing: the file can't be read: no such file or directory"},
+		{".", ".: this is a directory, not a file"},
+		{"fifo", "fifo: this is not a regular file (but a pipe, a socket or a device)"},
+		{"/dev/zero", "/dev/zero: this is not a regular file (but a pipe, a socket or a device)"},
+		{"latin1", "latin1:2: this is not UTF-8 text"},
+		{"utf16", "utf16:1: this is not UTF-8 text"},
+		{"control", "control:3: there is a control character (U+0000) in this line"},
+		{"delete", "delete:1: there is a control character (U+007F) in this line"},
+		{"flow", "flow:1: this is not YAML, here or in what starts here: exceeded max depth of 10000"},
+		{"block", "block:1: this is not YAML, here or in what starts here: exceeded max depth of 10000"},
+		{"notclosed", "notclosed:2: this is not YAML, here or in what starts here: found unexpected end of stream"},
+		{"huge", "huge: the file is larger than 16 MiB: put the registry into ethers files, " +
+			"and name them under registry_files"},
+	}
+	for _, test := range tests {
+		t.Run(test.path, func(t *testing.T) {
+			if diff := cmp.Diff([]string{test.want}, problemsOf(test.path)); diff != "" {
+				t.Errorf("problems (-want +got)\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestLoadReturnsProblems(t *testing.T) {
+	_, err := Load("testdata/problems/overlap/lab.yaml")
+	var problems Problems
+	if !errors.As(err, &problems) {
+		t.Fatalf("got a %T, want Problems", err)
+	}
+	want := Problem{
+		File: "testdata/problems/overlap/lab.yaml",
+		Line: 8,
+		Path: "networks.lab.registry.10.239.0.40-10.239.0.55",
+		Message: "it overlaps 10.239.0.32-10.239.0.47, which is as wide, so neither wins " +
+			"(see testdata/problems/overlap/lab.yaml:7)",
+	}
+	if problems[0] != want {
+		t.Errorf("got  %+v\nwant %+v", problems[0], want)
+	}
+}
+
+// TestLoadLargeRegistry would take minutes if keys were compared with each other.
+func TestLoadLargeRegistry(t *testing.T) {
+	const bindings = 40_000
+	config := mustLoad(t, string(largeYAML(bindings)))
+	if got := config.Networks[0].Registry.Len(); got != bindings {
+		t.Fatalf("%d bindings, want %d", got, bindings)
+	}
+	got, ok := config.Networks[0].Registry.Lookup(netip.MustParseAddr("10.0.156.63"))
+	if want := "lab.yaml:40004 10.0.156.63 is-at 02:00:00:00:9c:3f"; !ok || describe(got) != want {
+		t.Errorf("the last binding is %q, want %q", describe(got), want)
+	}
+}
+
+// largeYAML is a configuration with n bindings, of 10.0.0.0 and the addresses that follow.
+func largeYAML(n int) []byte {
+	var b bytes.Buffer
+	b.WriteString("networks:\n  lab:\n    attach: {bridge: br0}\n    registry:\n")
+	for i := range n {
+		x, y, z := i>>16, i>>8&255, i&255
+		fmt.Fprintf(&b, "      10.%d.%d.%d: \"02:00:00:%02x:%02x:%02x\"\n", x, y, z, x, y, z)
+	}
+	return b.Bytes()
+}
+
+func TestExamples(t *testing.T) {
+	examples, err := filepath.Glob("../examples/*.yaml")
+	if err != nil || len(examples) < 6 {
+		t.Fatalf("%d examples (%v)", len(examples), err)
+	}
+	for _, path := range examples {
+		if _, err := Load(path); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func mustLoad(t *testing.T, yaml string) *Config {
+	t.Helper()
+	config, err := (&report{file: "lab.yaml"}).load([]byte(yaml))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return config
+}
+
+func writeFile(t *testing.T, path, content string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// diffConfigs compares all but the registries, of which it wants one in each network.
+func diffConfigs(t *testing.T, want, got *Config) {
+	t.Helper()
+	without := *got
+	without.Networks = slices.Clone(got.Networks)
+	for i := range without.Networks {
+		if without.Networks[i].Registry == nil {
+			t.Errorf("network %s has no registry", without.Networks[i].Name)
+		}
+		without.Networks[i].Registry = nil
+	}
+	if diff := cmp.Diff(want, &without, cmp.Comparer(sameAddr), cmp.Comparer(samePrefix)); diff != "" {
+		t.Errorf("config (-want +got)\n%s", diff)
+	}
+}
+
+func sameAddr(a, b netip.Addr) bool     { return a == b }
+func samePrefix(a, b netip.Prefix) bool { return a == b }
+
+func diffBindings(t *testing.T, registry *responder.Registry, want ...string) {
+	t.Helper()
+	var got []string
+	for binding := range registry.All() {
+		got = append(got, describe(binding))
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("bindings (-want +got)\n%s", diff)
+	}
+}
+
+func describe(b responder.Binding) string {
+	text := b.Origin.String() + " " + b.String()
+	if b.Name != "" {
+		text += " name=" + b.Name
+	}
+	if b.Port != "" {
+		text += " port=" + b.Port
+	}
+	return text
+}
