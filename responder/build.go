@@ -2,6 +2,7 @@ package responder
 
 import (
 	"cmp"
+	"container/heap"
 	"fmt"
 	"iter"
 	"slices"
@@ -64,7 +65,8 @@ func (b *builder) add(binding Binding) {
 	}
 	port := b.ports.number(binding.Port)
 	if port > maxPorts {
-		b.problems = append(b.problems, &BindingError{Binding: binding, Problem: fmt.Sprintf("the bindings name more than %d ports", maxPorts)})
+		problem := fmt.Sprintf("the bindings name more than %d ports", maxPorts)
+		b.problems = append(b.problems, &BindingError{Binding: binding, Problem: problem})
 		return
 	}
 	b.records.add(record{
@@ -85,32 +87,39 @@ func (b *builder) build() (*Registry, error) {
 		files:    b.files.strings(),
 	}
 	slices.SortFunc(r.bindings, byAddress)
-	problems := append(b.problems, r.conflicts()...)
-	if len(problems) > 0 {
+	if problems := append(b.problems, r.conflicts()...); len(problems) > 0 {
 		return nil, problems
 	}
 	r.trie = newTrie(r.segments())
+	r.owners = make([]owner, len(r.trie.leaves))
+	for leaf, i := range r.trie.leaves {
+		r.owners[leaf] = r.bindings[i].owner
+	}
 	return r, nil
 }
 
-// byAddress orders records by first address, then by where they were written, so that of two that conflict
-// the later one is reported.
+// byAddress orders records by first address, the widest first, then by where they were written, so that of
+// two that conflict the later one is reported.
 func byAddress(x, y record) int {
-	return cmp.Or(cmp.Compare(x.first, y.first), cmp.Compare(x.file, y.file), cmp.Compare(x.line, y.line))
+	return cmp.Or(cmp.Compare(x.first, y.first), cmp.Compare(y.last, x.last),
+		cmp.Compare(x.file, y.file), cmp.Compare(x.line, y.line))
 }
+
+// size is how many addresses the record has, less one.
+func (rec *record) size() ipv4 { return rec.last - rec.first }
 
 // conflicts reports every binding that shares addresses with one of the same size before it: neither is the
 // narrower one, so which of them answers would be a matter of luck.
 func (r *Registry) conflicts() BindingErrors {
 	var found BindingErrors
-	previous := map[ipv4]record{} // by size; of one size, the last to start is the last to end
+	before := map[ipv4]record{} // by size; of one size, the last to start is the last to end
 	for _, rec := range r.bindings {
-		p, ok := previous[rec.size()]
-		if ok && p.last >= rec.first {
-			found = append(found, r.conflict(rec, p))
+		b, ok := before[rec.size()]
+		if ok && b.last >= rec.first {
+			found = append(found, r.conflict(rec, b))
 		}
-		if !ok || rec.last > p.last {
-			previous[rec.size()] = rec
+		if !ok || b.last < rec.last {
+			before[rec.size()] = rec
 		}
 	}
 	return found
@@ -123,54 +132,59 @@ func (r *Registry) conflict(rec, with record) *BindingError {
 	} else {
 		e.Problem = fmt.Sprintf("it overlaps %s-%s, which is as wide, so neither wins", with.first, with.last)
 	}
-	if with := e.With.Origin; with != (Origin{}) {
-		e.Problem += fmt.Sprintf(" (see %s)", with)
+	if e.With.Origin != (Origin{}) {
+		e.Problem += fmt.Sprintf(" (see %s)", e.With.Origin)
 	}
 	return e
 }
 
-// size is how many addresses the record has, less one.
-func (rec record) size() ipv4 { return rec.last - rec.first }
-
 // segments cuts the bindings, which may lie in each other, into disjoint runs of addresses, each with the
-// narrowest binding that has them. It sweeps over the addresses and keeps the bindings that have begun but
-// not ended.
+// narrowest binding that has them. It sweeps over the addresses with the bindings that have begun in hand.
 func (r *Registry) segments() []segment {
 	cut := make([]segment, 0, len(r.bindings))
-	var open []uint32 // indexes into r.bindings, the narrowest last
-	at, next := uint64(0), 0
-	for next < len(r.bindings) || len(open) > 0 {
-		if len(open) == 0 {
-			at = uint64(r.bindings[next].first)
+	begun := &narrowestFirst{bindings: r.bindings}
+	next := 0
+	for at := ipv4(0); next < len(r.bindings) || begun.Len() > 0; {
+		if begun.Len() == 0 {
+			at = r.bindings[next].first
 		}
-		for ; next < len(r.bindings) && uint64(r.bindings[next].first) == at; next++ {
-			open = r.insertBySize(open, uint32(next))
+		for ; next < len(r.bindings) && r.bindings[next].first == at; next++ {
+			heap.Push(begun, uint32(next))
 		}
-		for len(open) > 0 && uint64(r.bindings[open[len(open)-1]].last) < at {
-			open = open[:len(open)-1]
-		}
-		if len(open) == 0 {
+		i := begun.indexes[0]
+		if r.bindings[i].last < at {
+			heap.Pop(begun)
 			continue
 		}
-		i := open[len(open)-1]
-		rec := &r.bindings[i]
-		end := uint64(rec.last) + 1
+		last := r.bindings[i].last
 		if next < len(r.bindings) {
-			end = min(end, uint64(r.bindings[next].first))
+			last = min(last, r.bindings[next].first-1)
 		}
-		cut = append(cut, segment{ipv4(at), ipv4(end - 1), leaf{rec.owner, i}})
-		at = end
+		cut = append(cut, segment{at, last, i})
+		at = last + 1 // no overflow: nothing above 223.255.255.255 can be bound
 	}
 	return cut
 }
 
-func (r *Registry) insertBySize(open []uint32, i uint32) []uint32 {
-	size := r.bindings[i].size()
-	at := len(open)
-	for at > 0 && r.bindings[open[at-1]].size() < size {
-		at--
-	}
-	return slices.Insert(open, at, i)
+// narrowestFirst is a heap of bindings, by size.
+type narrowestFirst struct {
+	bindings []record
+	indexes  []uint32
+}
+
+func (h *narrowestFirst) Len() int      { return len(h.indexes) }
+func (h *narrowestFirst) Swap(i, j int) { h.indexes[i], h.indexes[j] = h.indexes[j], h.indexes[i] }
+func (h *narrowestFirst) Push(x any)    { h.indexes = append(h.indexes, x.(uint32)) }
+
+func (h *narrowestFirst) Less(i, j int) bool {
+	return h.bindings[h.indexes[i]].size() < h.bindings[h.indexes[j]].size()
+}
+
+func (h *narrowestFirst) Pop() any {
+	last := len(h.indexes) - 1
+	popped := h.indexes[last]
+	h.indexes = h.indexes[:last]
+	return popped
 }
 
 // An interner gives each different string a number: 0 to the empty one, the others in order.

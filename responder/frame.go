@@ -29,7 +29,7 @@ const (
 
 // A packet is an ARP packet for IPv4 over Ethernet, with what is around it.
 type packet struct {
-	dst, src   MAC // of the Ethernet header
+	src        MAC // of the Ethernet header
 	tags       int
 	tag        [tagLen]byte // the outermost, where tags > 0
 	operation  arp.Operation
@@ -71,7 +71,7 @@ func (p *packet) parse(frame []byte) Reason {
 		return Malformed
 	}
 
-	p.dst, p.src = MAC(frame[0:6]), MAC(frame[6:12])
+	p.src = MAC(frame[6:12])
 	p.tags = tags
 	if tags > 0 {
 		p.tag = [tagLen]byte(frame[12:16])
@@ -121,8 +121,9 @@ func (p *packet) writeReply(out []byte, owner MAC) int {
 	return n
 }
 
-// Describe puts a frame in tcpdump's words, such as "ARP, Request who-has 10.239.0.1 tell 10.239.0.101,
-// length 28". The length counts the bytes after the Ethernet header and its tags.
+// Describe puts a frame in tcpdump's words (those of tcpdump -n), such as "ARP, Request who-has 10.239.0.1
+// tell 10.239.0.101, length 28". The length counts the bytes after the Ethernet header and its tags. Tags,
+// which tcpdump shows with -e only, come first, the outermost first: "vlan 5, ARP, ...".
 func Describe(frame []byte) string {
 	var p packet
 	switch p.parse(frame) {
@@ -131,12 +132,20 @@ func Describe(frame []byte) string {
 	case Malformed:
 		return fmt.Sprintf("malformed ARP, length %d", max(0, len(frame)-headerLen))
 	}
-	what := fmt.Sprintf("ARP, %s, length %d", p.describeOperation(), packetLen+p.trailerLen)
-	if p.tags > 0 {
-		what = fmt.Sprintf("vlan %d, %s", binary.BigEndian.Uint16(p.tag[2:])&0x0fff, what)
+	tags := ""
+	for i := range p.tags {
+		tags += fmt.Sprintf("vlan %d, ", binary.BigEndian.Uint16(frame[headerLen+i*tagLen:])&0x0fff)
 	}
-	return what
+	return fmt.Sprintf("%sARP, %s, length %d", tags, p.describeOperation(), packetLen+p.trailerLen)
 }
+
+// The operations beside request and reply that tcpdump has words for (RFC 903, RFC 2390).
+const (
+	reverseRequest arp.Operation = 3
+	reverseReply   arp.Operation = 4
+	inverseRequest arp.Operation = 8
+	inverseReply   arp.Operation = 9
+)
 
 func (p *packet) describeOperation() string {
 	switch p.operation {
@@ -148,8 +157,16 @@ func (p *packet) describeOperation() string {
 		return fmt.Sprintf("Request who-has %s tell %s", asked, p.senderIP)
 	case arp.OperationReply:
 		return fmt.Sprintf("Reply %s is-at %s", p.senderIP, p.senderMAC)
+	case reverseRequest:
+		return fmt.Sprintf("Reverse Request who-is %s tell %s", p.targetMAC, p.senderMAC)
+	case reverseReply:
+		return fmt.Sprintf("Reverse Reply %s at %s", p.targetMAC, p.targetIP)
+	case inverseRequest:
+		return fmt.Sprintf("Inverse Request who-is %s tell %s", p.targetMAC, p.senderMAC)
+	case inverseReply:
+		return fmt.Sprintf("Inverse Reply %s at %s", p.senderMAC, p.senderIP)
 	}
-	return fmt.Sprintf("Unknown operation %d", p.operation)
+	return fmt.Sprintf("Unknown (%d)", p.operation)
 }
 
 // ipv4 is an IPv4 address as a number: what the tables of a registry are made of.

@@ -9,8 +9,6 @@ import (
 // needs no memory of its own.
 type MAC [6]byte
 
-var broadcast = MAC{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
-
 // ParseMAC reads a 6-byte MAC in any notation that [net.ParseMAC] takes: 02:00:06:de:54:a8,
 // 02-00-06-de-54-a8 or 0200.06de.54a8. Longer addresses (EUI-64, InfiniBand) are an error.
 func ParseMAC(s string) (MAC, error) {

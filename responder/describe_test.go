@@ -1,0 +1,76 @@
+package responder_test
+
+import (
+	"testing"
+
+	"github.com/arpfabric/arpfabric/responder"
+)
+
+// TestDescribe holds the words to those of tcpdump 4.99 -n. tcpdump says more than they do only of an
+// operation it has no words for, which it prints in hexadecimal, and of tags, with -e.
+func TestDescribe(t *testing.T) {
+	operation := func(n uint16) arpFrame {
+		return ask.with(func(f *arpFrame) { f.operation, f.targetMAC = n, otherMAC })
+	}
+	answer := operation(2).with(func(f *arpFrame) { f.trailer = make([]byte, 18) })
+	tests := []struct {
+		name  string
+		frame []byte
+		want  string
+	}{
+		{"request", ask.bytes(), "ARP, Request who-has 10.239.0.102 tell 10.239.0.101, length 28"},
+		{
+			"request, padded", ask.with(func(f *arpFrame) { f.trailer = make([]byte, 18) }).bytes(),
+			"ARP, Request who-has 10.239.0.102 tell 10.239.0.101, length 46",
+		},
+		{
+			"request, target MAC known", operation(1).bytes(),
+			"ARP, Request who-has 10.239.0.102 (02:00:07:de:54:a8) tell 10.239.0.101, length 28",
+		},
+		{
+			"request, target MAC broadcast", ask.with(func(f *arpFrame) { f.targetMAC = broadcast }).bytes(),
+			"ARP, Request who-has 10.239.0.102 (ff:ff:ff:ff:ff:ff) tell 10.239.0.101, length 28",
+		},
+		{
+			"probe", request(guestMAC, noIP, guestIP).bytes(),
+			"ARP, Request who-has 10.239.0.101 tell 0.0.0.0, length 28",
+		},
+		{
+			"announcement", request(guestMAC, guestIP, guestIP).bytes(),
+			"ARP, Request who-has 10.239.0.101 tell 10.239.0.101, length 28",
+		},
+		{"reply", answer.bytes(), "ARP, Reply 10.239.0.101 is-at 02:00:06:de:54:a8, length 46"},
+		{
+			"reverse request", operation(3).bytes(),
+			"ARP, Reverse Request who-is 02:00:07:de:54:a8 tell 02:00:06:de:54:a8, length 28",
+		},
+		{"reverse reply", operation(4).bytes(), "ARP, Reverse Reply 02:00:07:de:54:a8 at 10.239.0.102, length 28"},
+		{
+			"inverse request", operation(8).bytes(),
+			"ARP, Inverse Request who-is 02:00:07:de:54:a8 tell 02:00:06:de:54:a8, length 28",
+		},
+		{"inverse reply", operation(9).bytes(), "ARP, Inverse Reply 02:00:06:de:54:a8 at 10.239.0.101, length 28"},
+		{"operation 0", operation(0).bytes(), "ARP, Unknown (0), length 28"},
+		{"operation 65535", operation(65535).bytes(), "ARP, Unknown (65535), length 28"},
+		{
+			"tag", ask.tagged(0x8100_7005).bytes(),
+			"vlan 5, ARP, Request who-has 10.239.0.102 tell 10.239.0.101, length 28",
+		},
+		{
+			"three tags", ask.tagged(0x88a8_0007, 0x8100_0fff, 0x8100_0000).bytes(),
+			"vlan 7, vlan 4095, vlan 0, ARP, Request who-has 10.239.0.102 tell 10.239.0.101, length 28",
+		},
+		{"IPv4", ask.with(func(f *arpFrame) { f.etherType = 0x0800 }).bytes(), "not ARP, length 28"},
+		{"hardware type 6", ask.with(func(f *arpFrame) { f.hardware = 6 }).bytes(), "malformed ARP, length 28"},
+		{"cut in the packet", ask.bytes()[:30], "malformed ARP, length 16"},
+		{"cut in the header", ask.bytes()[:13], "malformed ARP, length 0"},
+		{"nothing", nil, "malformed ARP, length 0"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := responder.Describe(tt.frame); got != tt.want {
+				t.Errorf("%q\nwant %q", got, tt.want)
+			}
+		})
+	}
+}

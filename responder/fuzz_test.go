@@ -1,0 +1,116 @@
+package responder_test
+
+import (
+	"bytes"
+	"encoding/binary"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/arpfabric/arpfabric/responder"
+)
+
+// What FuzzHandle chooses beside the frame, a bit each.
+const (
+	uplink = 1 << iota
+	trunk
+	overLimit
+	elsewhere // the port is not the one that 10.239.0.103 is tied to
+	anySender
+	ignoreSelfProbe
+	deny
+	host // 10.239.0.60 is the host's
+)
+
+// FuzzHandle holds the invariants of the decision against any frame under any policy: above all, no reply
+// without a binding behind it, and none to anybody but who asked. Each file in testdata is a frame of one
+// reason or kind.
+func FuzzHandle(f *testing.F) {
+	f.Fuzz(func(t *testing.T, frame []byte, choice uint8) {
+		chosen := func(bit uint8) bool { return choice&bit != 0 }
+		in := responder.In{Port: "vnet3", Uplink: chosen(uplink), Trunk: chosen(trunk), OverLimit: chosen(overLimit)}
+		if chosen(elsewhere) {
+			in.Port = "vnet4"
+		}
+		policy := responder.Policy{AnySender: chosen(anySender), IgnoreSelfProbe: chosen(ignoreSelfProbe)}
+		if chosen(deny) {
+			policy.DenyMAC = denyMAC
+		}
+		if chosen(host) {
+			policy.Host = []netip.Addr{ip("10.239.0.60")}
+		}
+		r := fabric(t, policy)
+		v, answer := handle(t, r, in, frame)
+		checkEnumerations(t, v, in, policy)
+		if v.Action == responder.Reply {
+			checkReply(t, r, v, policy, in, frame, answer)
+		}
+		if what := responder.Describe(frame); (v.Reason == responder.NotARP) != strings.HasPrefix(what, "not ARP") ||
+			(v.Reason == responder.Malformed) != strings.HasPrefix(what, "malformed ARP") {
+			t.Errorf("the verdict is %s, the description %q", v.Reason, what)
+		}
+	})
+}
+
+// checkEnumerations expects a reason that exists, with an action that it can have.
+func checkEnumerations(t *testing.T, v responder.Verdict, in responder.In, policy responder.Policy) {
+	t.Helper()
+	want := responder.Drop
+	switch v.Reason {
+	case responder.NotARP, responder.HostAddress:
+		want = responder.Pass
+	case responder.GuestReply:
+		if in.Uplink {
+			want = responder.Pass
+		}
+	case responder.SelfProbe:
+		if !policy.IgnoreSelfProbe {
+			want = responder.Reply
+		}
+	case responder.UnallocatedProbe, responder.ConflictProbe, responder.Answered:
+		want = responder.Reply
+	}
+	if v.Reason == 0 || int(v.Reason) >= responder.NumReasons || v.Action != want {
+		t.Errorf("verdict is %s, %s; want %s", v.Action, v.Reason, want)
+	}
+}
+
+// checkReply expects the answer of the owner of the address that was asked for, to who asked.
+func checkReply(t *testing.T, r *responder.Responder, v responder.Verdict, policy responder.Policy, in responder.In,
+	frame, answer []byte) {
+	t.Helper()
+	header := frame[:12] // with the tag
+	if in.Trunk && (frame[12] == 0x81 || frame[12] == 0x88) {
+		header = frame[:16]
+	}
+	asked := frame[len(header)+2:]
+	senderMAC, senderIP, targetIP := asked[8:14], asked[14:18], asked[24:28]
+
+	owner := policy.DenyMAC
+	b, bound := r.Registry().Lookup(netip.AddrFrom4([4]byte(targetIP)))
+	if bound == (v.Reason == responder.UnallocatedProbe) {
+		t.Fatalf("%s for %v, bound: %v", v.Reason, targetIP, bound)
+	}
+	if bound {
+		owner = b.MAC
+	}
+	if !owner.IsUnicast() {
+		t.Fatalf("%s answers, for %v", owner, targetIP)
+	}
+
+	var want bytes.Buffer
+	want.Write(frame[6:12])
+	want.Write(owner[:])
+	want.Write(header[12:])
+	for _, field := range []any{
+		uint16(0x0806), uint16(1), uint16(0x0800), uint8(6), uint8(4), uint16(2),
+		owner[:], targetIP, senderMAC, senderIP, [18]byte{},
+	} {
+		if err := binary.Write(&want, binary.BigEndian, field); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !bytes.Equal(answer, want.Bytes()) {
+		t.Errorf("answer is\n%x; want\n%x", answer, want.Bytes())
+	}
+}
