@@ -2,9 +2,13 @@ package lab
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"sync"
+	"time"
 
 	"github.com/arpfabric/arpfabric/internal/wire"
 	"golang.org/x/sys/unix"
@@ -12,7 +16,8 @@ import (
 
 // Seen is a frame that a Capture has seen.
 type Seen struct {
-	Sent  bool // it left by the interface; otherwise it arrived there
+	At    time.Time // when the Capture read it, a little after it passed
+	Sent  bool      // it left by the interface; otherwise it arrived there
 	Frame []byte
 }
 
@@ -20,30 +25,41 @@ type Seen struct {
 // bytes from there.
 type Capture struct {
 	conn  *wire.Packet
+	out   *wire.Packet // a packet socket does not see what it sends itself
 	index int
 
 	mu   sync.Mutex
 	seen []Seen
+	more chan struct{} // closed, and made anew, when seen has grown
 	done chan struct{}
 }
 
 // StartCapture starts recording. Close ends it.
 func (g *Guest) StartCapture() (*Capture, error) {
-	c := &Capture{done: make(chan struct{})}
+	c := &Capture{more: make(chan struct{}), done: make(chan struct{})}
 	err := g.Do(func() error {
 		eth0, err := net.InterfaceByName("eth0")
 		if err != nil {
 			return err
 		}
 		c.index = eth0.Index
-		c.conn, err = wire.OpenPacket(c.index, unix.ETH_P_ALL)
-		return err
+		return c.open()
 	})
 	if err != nil {
 		return nil, fmt.Errorf("capturing in %s: %w", g.Name, err)
 	}
 	go c.record()
 	return c, nil
+}
+
+func (c *Capture) open() (err error) {
+	if c.conn, err = wire.OpenPacket(c.index, unix.ETH_P_ALL); err != nil {
+		return err
+	}
+	if c.out, err = wire.OpenPacket(0, 0); err != nil {
+		c.conn.Close()
+	}
+	return err
 }
 
 func (c *Capture) record() {
@@ -54,17 +70,20 @@ func (c *Capture) record() {
 		if err != nil {
 			return
 		}
+		now := time.Now()
 		c.mu.Lock()
 		for i, f := range batch[:n] {
-			c.seen = append(c.seen, Seen{Sent: c.conn.Outgoing(i), Frame: bytes.Clone(f.Data)})
+			c.seen = append(c.seen, Seen{At: now, Sent: c.conn.Outgoing(i), Frame: bytes.Clone(f.Data)})
 		}
+		close(c.more)
+		c.more = make(chan struct{})
 		c.mu.Unlock()
 	}
 }
 
 // Send sends a frame out of eth0. It is an error if it did not leave.
 func (c *Capture) Send(frame []byte) error {
-	n, err := c.conn.Write([]wire.Frame{{Port: c.index, Data: frame}})
+	n, err := c.out.Write([]wire.Frame{{Port: c.index, Data: frame}})
 	if err == nil && n != 1 {
 		err = fmt.Errorf("a frame of %d bytes did not leave eth0", len(frame))
 	}
@@ -73,14 +92,35 @@ func (c *Capture) Send(frame []byte) error {
 
 // Frames returns what was seen so far.
 func (c *Capture) Frames() []Seen {
+	seen, _ := c.now()
+	return seen
+}
+
+// Wait waits until what was seen so far is enough. Its error is that of ctx.
+func (c *Capture) Wait(ctx context.Context, enough func([]Seen) bool) error {
+	for {
+		seen, more := c.now()
+		if enough(seen) {
+			return nil
+		}
+		select {
+		case <-more:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// now returns what was seen so far, and what is closed when there is more.
+func (c *Capture) now() (seen []Seen, more <-chan struct{}) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return append([]Seen(nil), c.seen...)
+	return slices.Clone(c.seen), c.more
 }
 
 // Close ends the recording. Frames can still be asked for.
 func (c *Capture) Close() error {
-	err := c.conn.Close()
+	err := errors.Join(c.conn.Close(), c.out.Close())
 	<-c.done
 	return err
 }

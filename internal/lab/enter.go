@@ -7,6 +7,8 @@ import (
 	"os/exec"
 	"os/signal"
 	"runtime"
+	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/vishvananda/netlink"
@@ -17,8 +19,9 @@ import (
 const insideVariable = "ARPFABRIC_LAB"
 
 // ErrForbidden says that the machine does not let this user make a lab.
-var ErrForbidden = errors.New("this machine does not let an ordinary user make network namespaces; run it as root, " +
-	"or allow user namespaces: sysctl -w user.max_user_namespaces=10000, and where they exist " +
+var ErrForbidden = errors.New("this machine does not let you make network namespaces; run it as root " +
+	"(in a container: with CAP_SYS_ADMIN and CAP_NET_ADMIN, as docker's --privileged gives them), or let users make " +
+	"namespaces: sysctl -w user.max_user_namespaces=10000 user.max_net_namespaces=10000, and where they exist " +
 	"kernel.unprivileged_userns_clone=1 and kernel.apparmor_restrict_unprivileged_userns=0")
 
 // Enter runs the program again, with the same arguments, in a network and a mount namespace of its own,
@@ -37,6 +40,11 @@ func Enter() (inside bool, code int, err error) {
 // Inside reports whether Enter has moved the program.
 func Inside() bool { return os.Getenv(insideVariable) != "" }
 
+// Environ is os.Environ for a program that may call Enter itself: a user's shell.
+func Environ() []string {
+	return slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, insideVariable+"=") })
+}
+
 func runInside() (code int, err error) {
 	runtime.LockOSThread() // Pdeathsig is sent when the thread ends that started the child
 	defer runtime.UnlockOSThread()
@@ -45,13 +53,18 @@ func runInside() (code int, err error) {
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.Env = append(os.Environ(), insideVariable+"=1")
 	cmd.SysProcAttr = namespaces()
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, unix.SIGINT, unix.SIGTERM, unix.SIGHUP) // first, so that none is missed
+	defer signal.Stop(signals)
 	if err := cmd.Start(); err != nil {
 		if errors.Is(err, unix.EPERM) || errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EUSERS) {
 			return 0, ErrForbidden
 		}
 		return 0, fmt.Errorf("making namespaces for the lab: %w", err)
 	}
-	defer forwardSignals(cmd.Process)()
+	ended := make(chan struct{})
+	defer close(ended)
+	go forward(signals, cmd.Process, ended)
 	if err := cmd.Wait(); err != nil && cmd.ProcessState == nil {
 		return 0, err
 	}
@@ -74,18 +87,15 @@ func namespaces() *syscall.SysProcAttr {
 	return attr
 }
 
-// forwardSignals hands the signals that end a program on to p, until the function it returns is called.
-func forwardSignals(p *os.Process) (stop func()) {
-	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, unix.SIGINT, unix.SIGTERM, unix.SIGHUP)
-	go func() {
-		for s := range signals {
+// forward hands signals on to p until it has ended.
+func forward(signals <-chan os.Signal, p *os.Process, ended <-chan struct{}) {
+	for {
+		select {
+		case s := <-signals:
 			p.Signal(s)
+		case <-ended:
+			return
 		}
-	}()
-	return func() {
-		signal.Stop(signals)
-		close(signals)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
@@ -30,7 +31,7 @@ type Guest struct {
 	ns netns.NsHandle
 }
 
-// AddGuest makes a guest. Its eth0 has no IPv6, so that it says nothing on its own.
+// AddGuest makes a guest, ready to send and hear frames. Its eth0 has no IPv6, so that it says nothing on its own.
 func AddGuest(config GuestConfig) (*Guest, error) {
 	ns, err := newNamespace(config.Name)
 	if err != nil {
@@ -72,7 +73,29 @@ func (g *Guest) connect() error {
 			return err
 		}
 	}
-	return netlink.LinkSetUp(pair)
+	if err := netlink.LinkSetUp(pair); err != nil {
+		return err
+	}
+	if err := waitUntilUp(g.Port); err != nil {
+		return err
+	}
+	return g.Do(func() error { return waitUntilUp("eth0") })
+}
+
+// waitUntilUp waits until an interface carries frames: the kernel drops them until it has noticed, a
+// little later, that both ends of the pair are up.
+func waitUntilUp(name string) error {
+	const patience = 30 * time.Second
+	for start := time.Now(); time.Since(start) < patience; time.Sleep(time.Millisecond) {
+		l, err := netlink.LinkByName(name)
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		if l.Attrs().OperState == netlink.OperUp {
+			return nil
+		}
+	}
+	return fmt.Errorf("%s is not up after %s", name, patience)
 }
 
 func (g *Guest) setUpInside() error {
