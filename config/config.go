@@ -12,6 +12,7 @@ import (
 // Config is a configuration without mistakes.
 type Config struct {
 	Path     string    // of the YAML file
+	Files    []string  // that it was read from: the YAML file, then the registry_files
 	Networks []Network // at least one, sorted by name
 	Log      Log
 }
@@ -27,6 +28,7 @@ type Network struct {
 	Policy   responder.Policy
 	Guard    Guard  // GuardNone where Attach has no bridge
 	OnStop   OnStop // Release where Attach has no bridge
+	Inform   bool   // guests hear of it at once when an address gets another MAC
 }
 
 // Summary describes the network in one line: "lab: vpc on bridge br0, 3 bindings, guard arp".

@@ -15,7 +15,8 @@ import (
 // A converter makes the typed Config of the raw one.
 type converter struct {
 	*report
-	dir    string // of the YAML file
+	dir    string   // of the YAML file
+	files  []string // that were read besides
 	claims map[string]claim
 }
 
@@ -29,6 +30,7 @@ func (r *report) convert(raw *rawConfig) *Config {
 	for _, name := range inFileOrder(raw.Networks) {
 		config.Networks = append(config.Networks, c.network(name, raw.Networks[name]))
 	}
+	config.Files = append([]string{r.file}, c.files...)
 	slices.SortFunc(config.Networks, func(a, b Network) int { return cmp.Compare(a.Name, b.Name) })
 	return config
 }
@@ -67,6 +69,7 @@ func (c *converter) network(name string, raw *rawNetwork) Network {
 		Policy: toPolicy(raw.Policy),
 		Guard:  Guard(raw.Policy.Guard.text),
 		OnStop: OnStop(raw.Policy.OnStop.text),
+		Inform: raw.Policy.Inform.text == "true",
 	}
 	if raw.Attach.isBridgeless() {
 		c.refuseGuard(raw.Policy)

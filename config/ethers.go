@@ -46,7 +46,7 @@ func (s *source) fromFile(entry value) iter.Seq[responder.Binding] {
 				return
 			}
 		}
-		if good+bad == 0 {
+		if good+bad == 0 && !s.mayBeEmpty() {
 			s.add(entry.place, "there is no binding in %s", path)
 			s.incomplete = true
 		}
@@ -72,6 +72,7 @@ func (s *source) openEthers(entry value) (string, *os.File) {
 		return "", nil
 	}
 	s.files[path] = entry
+	s.converter.files = append(s.converter.files, path)
 	file, err := openRegular(path)
 	if err != nil {
 		s.add(entry.place, "%s: %s", path, err)

@@ -26,9 +26,10 @@ networks:
     registry: {10.239.0.1: "02:00:00:de:54:a8"}
 `)
 	want := &Config{
-		Path: "lab.yaml",
+		Path:  "lab.yaml",
+		Files: []string{"lab.yaml"},
 		Networks: []Network{
-			{Name: "lab", Mode: VPC, Attach: Attachment{Bridge: "br0"}, Guard: GuardARP, OnStop: Release},
+			{Name: "lab", Mode: VPC, Attach: Attachment{Bridge: "br0"}, Guard: GuardARP, OnStop: Release, Inform: true},
 		},
 		Log: Log{Level: slog.LevelInfo, Format: Text},
 	}
@@ -59,11 +60,12 @@ networks:
   out: {attach: {interface: eth0}, registry: {10.239.0.1: "02:00:00:de:54:a8"}}
 `)
 	want := &Config{
-		Path: "lab.yaml",
+		Path:  "lab.yaml",
+		Files: []string{"lab.yaml", "more.ethers"},
 		Networks: []Network{
-			{Name: "free", Mode: VPC, Attach: Attachment{TAP: "arp0"}, Guard: GuardNone, OnStop: Release},
-			{Name: "in", Mode: VPC, Attach: Attachment{TAP: "arp1", Bridge: "br1"}, Guard: GuardARP, OnStop: Release},
-			{Name: "out", Mode: VPC, Attach: Attachment{Interface: "eth0"}, Guard: GuardNone, OnStop: Release},
+			{Name: "free", Mode: VPC, Attach: Attachment{TAP: "arp0"}, Guard: GuardNone, OnStop: Release, Inform: true},
+			{Name: "in", Mode: VPC, Attach: Attachment{TAP: "arp1", Bridge: "br1"}, Guard: GuardARP, OnStop: Release, Inform: true},
+			{Name: "out", Mode: VPC, Attach: Attachment{Interface: "eth0"}, Guard: GuardNone, OnStop: Release, Inform: true},
 			{
 				Name:    "prod",
 				Mode:    Classic,
@@ -77,6 +79,7 @@ networks:
 				},
 				Guard:  GuardNone,
 				OnStop: Hold,
+				Inform: true,
 			},
 		},
 		Log: Log{Level: slog.LevelWarn, Format: JSON},

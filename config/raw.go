@@ -30,6 +30,7 @@ type rawNetwork struct {
 	Gateway       value       `yaml:"gateway"`
 	Registry      rawRegistry `yaml:"registry"`
 	RegistryFiles []value     `yaml:"registry_files"`
+	AllowEmpty    value       `yaml:"allow_empty" oneof:"false true" default:"false"`
 	Policy        rawPolicy   `yaml:"policy"`
 }
 
@@ -68,5 +69,6 @@ type rawPolicy struct {
 	UnallocatedProbe value `yaml:"unallocated_probe" oneof:"drop deny" default:"drop"`
 	Sender           value `yaml:"sender" oneof:"strict any" default:"strict"`
 	Guard            value `yaml:"guard" oneof:"arp none" default:"arp"`
+	Inform           value `yaml:"inform" oneof:"true false" default:"true"`
 	OnStop           value `yaml:"on_stop" oneof:"release hold" default:"release"`
 }

@@ -50,8 +50,10 @@ func (c *converter) registry(n *Network, raw *rawNetwork) *responder.Registry {
 	}
 	switch {
 	case s.incomplete || raw.broken: // what is missing may be what could not be read
+	case !s.any && s.mayBeEmpty():
 	case !s.any:
-		c.add(raw.place, "there is no binding: write them under registry, or name ethers files under registry_files")
+		c.add(raw.place, "there is no binding: write them under registry, name ethers files under registry_files, "+
+			"or, if no guest is to be answered, say allow_empty: true")
 	case n.Gateway.IsValid() && !s.gatewayBound:
 		c.add(raw.Gateway.place, "%s has no binding, so no guest could reach the gateway", n.Gateway)
 	}
@@ -88,6 +90,8 @@ func (s *source) bindings() iter.Seq[responder.Binding] {
 		}
 	}
 }
+
+func (s *source) mayBeEmpty() bool { return s.raw.AllowEmpty.text == "true" }
 
 func (s *source) seen(b responder.Binding) responder.Binding {
 	s.any = true

@@ -121,6 +121,22 @@ func (p *packet) writeReply(out []byte, owner MAC) int {
 	return n
 }
 
+// WriteAnnouncement writes an ARP announcement into out (RFC 5227, 3): a broadcast request from addr for
+// addr, in 60 bytes. Hosts that know another MAC for addr take this one. It returns the length. out must
+// have room for [MinFrameLen] bytes, and addr must be IPv4.
+func WriteAnnouncement(out []byte, addr netip.Addr, mac MAC) int {
+	p := packet{src: broadcast, senderIP: toIPv4(addr), targetIP: toIPv4(addr)}
+	n := p.writeReply(out, mac)
+	binary.BigEndian.PutUint16(out[operationStart:], uint16(arp.OperationRequest))
+	return n
+}
+
+// broadcast is the address of all stations.
+var broadcast = MAC{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
+
+// operationStart is where the operation stands in an untagged frame.
+const operationStart = headerLen + 6
+
 // Describe puts a frame in tcpdump's words (those of tcpdump -n), such as "ARP, Request who-has 10.239.0.1
 // tell 10.239.0.101, length 28". The length counts the bytes after the Ethernet header and its tags. Tags,
 // which tcpdump shows with -e only, come first, the outermost first: "vlan 5, ARP, ...".

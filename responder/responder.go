@@ -30,6 +30,10 @@ type In struct {
 	Uplink    bool   // the port leads elsewhere: its senders are not checked, and replies pass
 	Trunk     bool   // one VLAN tag is as it should be on this port
 	OverLimit bool   // the port sends more than its rate limit; the caller keeps the clock
+
+	// Source, unless zero, is the Ethernet source of answers in the owner's stead. A switch on the way to
+	// the guests that isn't the host's would learn from an answer that the owner is where the fabric is.
+	Source MAC
 }
 
 // Responder decides about the frames of one network. It is immutable and may be used from several
@@ -82,7 +86,11 @@ func (r *Responder) Handle(in In, frame, out []byte) Verdict {
 		}
 		return drop(GuestReply)
 	}
-	return r.answer(&p, out)
+	verdict := r.answer(&p, out)
+	if verdict.Action == Reply && in.Source != (MAC{}) {
+		copy(out[len(MAC{}):], in.Source[:])
+	}
+	return verdict
 }
 
 // checkForm finds what is wrong with a packet whatever the registry holds: rows 3 to 8.

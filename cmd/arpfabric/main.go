@@ -61,7 +61,7 @@ func newRoot() *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w; see '%s --help'", err, cmd.CommandPath())}
 	})
-	root.AddCommand(newRun(), newCheck(), newDemo())
+	root.AddCommand(newRun(), newCheck(), newRelease(), newDemo())
 	return root
 }
 

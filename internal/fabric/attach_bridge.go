@@ -15,7 +15,7 @@ type bridgeAttachment struct {
 }
 
 func (a *bridgeAttachment) check(s link.Snapshot) error {
-	return checkBridge(s, a.network.Attach.Bridge)
+	return checkBridge(s, a.network.config().Attach.Bridge)
 }
 
 func checkBridge(s link.Snapshot, bridge string) error {
@@ -29,7 +29,7 @@ func checkBridge(s link.Snapshot, bridge string) error {
 }
 
 func (a *bridgeAttachment) follow(s link.Snapshot) ([]link.Link, error) {
-	ports := guestPorts(s, a.network.Attach.Bridge, a.network.Attach.Uplinks...)
+	ports := guestPorts(s, a.network.config().Attach.Bridge, a.network.config().Attach.Uplinks...)
 	a.guests = guardedNames(s, ports, a.guests)
 	return ports, nil
 }
@@ -60,5 +60,5 @@ func (a *bridgeAttachment) plan(p *guard.Plan) {
 		return
 	}
 	p.Guests = append(p.Guests, a.guests...)
-	p.Uplinks = append(p.Uplinks, a.network.Attach.Uplinks...)
+	p.Uplinks = append(p.Uplinks, a.network.config().Attach.Uplinks...)
 }

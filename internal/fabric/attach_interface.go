@@ -17,7 +17,7 @@ type interfaceAttachment struct {
 }
 
 func (a *interfaceAttachment) check(s link.Snapshot) error {
-	name := a.network.Attach.Interface
+	name := a.network.config().Attach.Interface
 	l, ok := s.Find(name)
 	if !ok {
 		return fmt.Errorf("there is no interface %s; `ip link` lists those there are", name)
@@ -29,7 +29,7 @@ func (a *interfaceAttachment) check(s link.Snapshot) error {
 }
 
 func (a *interfaceAttachment) open(s link.Snapshot) (wire.Conn, error) {
-	l, _ := s.Find(a.network.Attach.Interface)
+	l, _ := s.Find(a.network.config().Attach.Interface)
 	conn, err := wire.OpenInterface(l.Index)
 	if err != nil {
 		return nil, err
@@ -39,7 +39,7 @@ func (a *interfaceAttachment) open(s link.Snapshot) (wire.Conn, error) {
 }
 
 func (a *interfaceAttachment) follow(s link.Snapshot) ([]link.Link, error) {
-	l, ok := s.Find(a.network.Attach.Interface)
+	l, ok := s.Find(a.network.config().Attach.Interface)
 	if !ok {
 		return nil, nil
 	}

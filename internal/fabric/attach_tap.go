@@ -15,14 +15,14 @@ type tapAttachment struct {
 }
 
 func (a *tapAttachment) check(s link.Snapshot) error {
-	if bridge := a.network.Attach.Bridge; bridge != "" {
+	if bridge := a.network.config().Attach.Bridge; bridge != "" {
 		return checkBridge(s, bridge)
 	}
 	return nil
 }
 
 func (a *tapAttachment) open(link.Snapshot) (wire.Conn, error) {
-	tap, err := wire.OpenTAP(a.network.Attach.TAP)
+	tap, err := wire.OpenTAP(a.network.config().Attach.TAP)
 	if err != nil {
 		return nil, err
 	}
@@ -30,7 +30,7 @@ func (a *tapAttachment) open(link.Snapshot) (wire.Conn, error) {
 }
 
 func (a *tapAttachment) follow(s link.Snapshot) ([]link.Link, error) {
-	attach := a.network.Attach
+	attach := a.network.config().Attach
 	if attach.Bridge != "" {
 		a.steered = guardedNames(s, guestPorts(s, attach.Bridge, attach.TAP), a.steered)
 	}
@@ -43,7 +43,7 @@ func (a *tapAttachment) follow(s link.Snapshot) ([]link.Link, error) {
 
 // connect sets the TAP up and puts it into its bridge, where it isn't.
 func (a *tapAttachment) connect(s link.Snapshot, tap link.Link) error {
-	bridge := a.network.Attach.Bridge
+	bridge := a.network.config().Attach.Bridge
 	if s.IsBridge(bridge) && s.MasterOf(tap.Name) != bridge {
 		if err := link.PlugTAP(tap.Name, bridge); err != nil {
 			return err
@@ -59,9 +59,9 @@ func (a *tapAttachment) connect(s link.Snapshot, tap link.Link) error {
 }
 
 func (a *tapAttachment) plan(p *guard.Plan) {
-	if a.network.Attach.Bridge == "" || !a.network.guarded() {
+	if a.network.config().Attach.Bridge == "" || !a.network.guarded() {
 		return
 	}
 	p.Steered = append(p.Steered, a.steered...)
-	p.TAPs = append(p.TAPs, a.network.Attach.TAP)
+	p.TAPs = append(p.TAPs, a.network.config().Attach.TAP)
 }

@@ -13,11 +13,12 @@ type PortCounts struct {
 	Reasons       map[responder.Reason]uint64 // without those that were not
 }
 
-// Counts returns the counts of all ports there are, by network and name.
+// Counts returns the counts of all ports there are, by network and name. The host's own requests on a bridge
+// are counted under the bridge's name.
 func (f *Fabric) Counts() []PortCounts {
 	var all []PortCounts
-	for _, p := range *f.ports.Load() {
-		c := PortCounts{Network: p.network.Name, Port: p.link.Name, Reasons: map[responder.Reason]uint64{}}
+	for _, p := range f.ports.Load().all() {
+		c := PortCounts{Network: p.network.config().Name, Port: p.link.Name, Reasons: map[responder.Reason]uint64{}}
 		for reason := range p.counts {
 			if n := p.counts[reason].Load(); n > 0 {
 				c.Reasons[responder.Reason(reason)] = n

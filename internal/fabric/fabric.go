@@ -2,34 +2,47 @@ package fabric
 
 import (
 	"context"
-	"errors"
 	"log/slog"
+	"slices"
 	"sync/atomic"
 
 	"github.com/arpfabric/arpfabric/config"
 	"github.com/arpfabric/arpfabric/internal/guard"
-	"github.com/arpfabric/arpfabric/internal/link"
+	"github.com/arpfabric/arpfabric/internal/watch"
 	"github.com/arpfabric/arpfabric/internal/wire"
 	"golang.org/x/sync/errgroup"
 )
 
 // Fabric is the fabric of one host.
 type Fabric struct {
-	log      *slog.Logger
+	log    *slog.Logger
+	config *config.Config // that New was given, or the last Reload
+
+	// These belong to the goroutine that follows the interfaces, once Run has started it.
 	networks []*network
+	bridges  *line // that all bridges share; nil until there is one
 	guard    *guard.Guard
-	ports    atomic.Pointer[portTable]
-	strays   atomic.Uint64 // frames from interfaces that are no port (any more)
-	ready    chan struct{}
+	guarding bool // the guard is in the kernel
+	tasks    *errgroup.Group
+
+	hosts   *hosts // set with bridges
+	ports   atomic.Pointer[ports]
+	strays  atomic.Uint64 // frames from interfaces that are no port (any more)
+	robbed  atomic.Uint64 // how often the guard had to be installed again
+	ready   chan struct{}
+	reloads chan reload
 }
 
 // New makes a Fabric. Nothing happens before Run.
 func New(cfg *config.Config, log *slog.Logger) *Fabric {
-	f := &Fabric{log: log, guard: guard.New(wire.Group), ready: make(chan struct{})}
-	for _, n := range cfg.Networks {
-		f.networks = append(f.networks, newNetwork(n))
+	f := &Fabric{
+		log:     log,
+		config:  cfg,
+		guard:   guard.New(wire.Group),
+		ready:   make(chan struct{}),
+		reloads: make(chan reload),
 	}
-	f.ports.Store(&portTable{})
+	f.ports.Store(newPorts())
 	return f
 }
 
@@ -45,103 +58,79 @@ func (f *Fabric) Run(ctx context.Context) error {
 		return err
 	}
 	defer claim.Close()
-	watcher, err := link.NewWatcher() // before the first look, so that no change is missed
+	interfaces, err := watch.Interfaces() // before the first look, so that no change is missed
 	if err != nil {
 		return err
 	}
-	defer watcher.Close()
-	conns, err := f.open()
-	defer closeAll(conns)
+	defer interfaces.Close()
+	ruleset, err := watch.Ruleset()
 	if err != nil {
 		return err
 	}
-	if err := f.follow(); err != nil {
+	defer ruleset.Close()
+
+	var running context.Context
+	f.tasks, running = errgroup.WithContext(ctx)
+	defer f.closeLines()
+	if err := f.adopt(f.config); err != nil {
 		return err
 	}
-	f.announce()
 	close(f.ready)
-	if err := f.runTasks(ctx, watcher, conns); err != nil {
+	f.tasks.Go(func() error { return interfaces.Run(running) })
+	f.tasks.Go(func() error { return ruleset.Run(running) })
+	f.tasks.Go(func() error {
+		defer f.closeLines() // ends the reads
+		return f.followChanges(running, interfaces.Changed(), ruleset.Changed())
+	})
+	if err := f.tasks.Wait(); err != nil {
 		return err
 	}
 	f.log.Info("stopping")
+	if f.hosts != nil {
+		f.hosts.close()
+	}
 	return f.release()
 }
 
-// open opens the Conns: one for all bridges, one for each TAP and each interface.
-func (f *Fabric) open() ([]wire.Conn, error) {
-	s, err := link.Take()
+// lines returns all lines.
+func (f *Fabric) lines() []*line {
+	var all []*line
+	if f.bridges != nil {
+		all = append(all, f.bridges)
+	}
+	for _, n := range f.networks {
+		if n.line != nil {
+			all = append(all, n.line)
+		}
+	}
+	return all
+}
+
+func (f *Fabric) closeLines() {
+	for _, l := range f.lines() {
+		l.close()
+	}
+}
+
+// Release removes a guard that a fabric has left behind: one that was told to hold it, or was killed. It is
+// an error if a fabric runs, which would only install it again.
+func Release() error {
+	claim, err := claimNamespace()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	var problems []error
-	for _, n := range f.networks {
-		problems = append(problems, n.problem(n.attachment.check(s)))
-	}
-	if err := errors.Join(problems...); err != nil {
-		return nil, err
-	}
-	var conns []wire.Conn
-	for _, open := range f.openers(s) {
-		conn, err := open()
-		if err != nil {
-			return conns, err
-		}
-		conns = append(conns, conn)
-	}
-	return conns, nil
-}
-
-// openers returns what opens each Conn.
-func (f *Fabric) openers(s link.Snapshot) []func() (wire.Conn, error) {
-	var openers []func() (wire.Conn, error)
-	bridged := false
-	for _, n := range f.networks {
-		if a, ok := n.attachment.(opener); ok {
-			openers = append(openers, func() (wire.Conn, error) {
-				conn, err := a.open(s)
-				return conn, n.problem(err)
-			})
-		} else {
-			bridged = true
-		}
-	}
-	if bridged {
-		openers = append(openers, func() (wire.Conn, error) { return wire.OpenBridge() })
-	}
-	return openers
-}
-
-// runTasks runs everything that goes on, until ctx ends or a task fails.
-func (f *Fabric) runTasks(ctx context.Context, watcher *link.Watcher, conns []wire.Conn) error {
-	tasks, ctx := errgroup.WithContext(ctx)
-	tasks.Go(func() error { return watcher.Run(ctx, func() { f.followUntilDone(ctx) }) })
-	for _, conn := range conns {
-		tasks.Go(func() error { return f.serve(ctx, conn) })
-	}
-	tasks.Go(func() error {
-		<-ctx.Done()
-		closeAll(conns) // ends the reads
-		return nil
-	})
-	return tasks.Wait()
-}
-
-// announce logs, once, what is attached.
-func (f *Fabric) announce() {
-	for _, n := range f.networks {
-		f.log.Info("network attached", "network", n.Name, "mode", n.Mode, "attach", n.Attach,
-			"bindings", n.Registry.Len(), "guard", n.Guard, "ports", f.ports.Load().count(n))
-	}
+	defer claim.Close()
+	return guard.New(wire.Group).Remove()
 }
 
 // release removes the guard, but for what the configuration says to hold.
 func (f *Fabric) release() error {
-	if !f.guards() {
+	if !f.guarding {
 		return nil
 	}
 	var held guard.Plan
 	for _, n := range f.networks {
-		if n.OnStop == config.Hold {
+		if n.config().OnStop == config.Hold {
 			n.attachment.plan(&held)
 		}
 	}
@@ -153,16 +142,5 @@ func (f *Fabric) release() error {
 
 // guards reports whether there is anything that the kernel has to guard.
 func (f *Fabric) guards() bool {
-	for _, n := range f.networks {
-		if n.Attach.Bridge != "" {
-			return true
-		}
-	}
-	return false
-}
-
-func closeAll(conns []wire.Conn) {
-	for _, c := range conns {
-		c.Close()
-	}
+	return slices.ContainsFunc(f.networks, func(n *network) bool { return n.config().Attach.Bridge != "" })
 }

@@ -13,11 +13,19 @@ import (
 	"github.com/arpfabric/arpfabric/responder"
 )
 
-// network is a network of the configuration as it runs.
+// network is a network of the configuration as it runs. It lives as long as its attachment is in the
+// configuration; everything else about it may change.
 type network struct {
-	config.Network
 	attachment attachment
-	responder  atomic.Pointer[responder.Responder]
+	line       *line // of its own; nil for a bridge
+	settings   atomic.Pointer[settings]
+}
+
+// settings is what a network is told by the configuration. It is replaced whole.
+type settings struct {
+	config    config.Network
+	responder *responder.Responder
+	answers   bool // replies leave; in classic mode they are only counted
 }
 
 // An attachment is how a network's guests are reached. Only the goroutine that follows the interfaces
@@ -40,8 +48,8 @@ type opener interface {
 }
 
 func newNetwork(c config.Network) *network {
-	n := &network{Network: c}
-	n.responder.Store(responder.New(c.Registry, c.Policy))
+	n := &network{}
+	n.settings.Store(newSettings(c, nil))
 	switch a := c.Attach; {
 	case a.TAP != "":
 		n.attachment = &tapAttachment{network: n}
@@ -53,19 +61,49 @@ func newNetwork(c config.Network) *network {
 	return n
 }
 
-// answers reports whether the network's replies leave; in classic mode they are only counted.
-func (n *network) answers() bool { return n.Mode == config.VPC }
+func newSettings(c config.Network, host []netip.Addr) *settings {
+	c.Policy.Host = host
+	return &settings{config: c, responder: responder.New(c.Registry, c.Policy), answers: c.Mode == config.VPC}
+}
 
-// guarded reports whether the kernel keeps guests' ARP from crossing the bridge.
-func (n *network) guarded() bool { return n.Mode == config.VPC && n.Guard != config.GuardNone }
+func (n *network) config() *config.Network { return &n.settings.Load().config }
+
+// change gives the network other settings. Until settle, it answers if it did before or is to from now
+// on: the guard changes in between, and no request may fall between the two.
+func (n *network) change(c config.Network) {
+	before := n.settings.Load()
+	next := newSettings(c, before.config.Policy.Host)
+	next.answers = next.answers || before.answers
+	n.settings.Store(next)
+}
+
+func (n *network) settle() {
+	settled := *n.settings.Load()
+	settled.answers = settled.config.Mode == config.VPC
+	n.settings.Store(&settled)
+}
 
 // leaveToHost makes the responder leave these addresses to the host's kernel.
 func (n *network) leaveToHost(addrs []netip.Addr) {
-	if slices.Equal(n.Policy.Host, addrs) {
-		return
+	if c := n.config(); !slices.Equal(c.Policy.Host, addrs) {
+		n.settings.Store(newSettings(*c, addrs))
 	}
-	n.Policy.Host = addrs
-	n.responder.Store(responder.New(n.Registry, n.Policy))
+}
+
+// guarded reports whether the kernel keeps guests' ARP from crossing the bridge.
+func (n *network) guarded() bool {
+	c := n.config()
+	return c.Mode == config.VPC && c.Guard != config.GuardNone
+}
+
+// hostOn returns the bridge on which the host's own stack is a guest of the network. With a TAP the host is
+// answered as everybody else is.
+func (n *network) hostOn(s link.Snapshot) (link.Link, bool) {
+	a := n.config().Attach
+	if a.TAP != "" || !n.guarded() || !s.IsBridge(a.Bridge) {
+		return link.Link{}, false
+	}
+	return s.Find(a.Bridge)
 }
 
 // problem says of which network err is; nil stays nil.
@@ -73,5 +111,11 @@ func (n *network) problem(err error) error {
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("network %s: %w", n.Name, err)
+	return fmt.Errorf("network %s: %w", n.config().Name, err)
+}
+
+func (n *network) closeLine() {
+	if n.line != nil {
+		n.line.close()
+	}
 }

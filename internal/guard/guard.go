@@ -18,6 +18,8 @@ const TableName = "arpfabric"
 type Guard struct {
 	group   uint16
 	applied *Plan // what the kernel holds; nil where that isn't known
+
+	installed state // after the table was last replaced
 }
 
 // New returns a Guard that hands frames over on an NFLOG group. It does not touch the kernel: a table that
@@ -35,7 +37,11 @@ func (g *Guard) Apply(p Plan) error {
 		}
 		g.applied = nil // somebody else changed the table: replace it
 	}
-	if err := g.replace(p); err != nil {
+	err := g.replace(p)
+	if err == nil {
+		g.installed, err = g.inspect()
+	}
+	if err != nil {
 		return applyError(err)
 	}
 	g.applied = &p

@@ -100,6 +100,56 @@ func TestApplyManyPorts(t *testing.T) {
 	expect(t, "guests", many...)
 }
 
+func TestIntact(t *testing.T) {
+	lab.NeedProgram(t, "nft")
+	plan := guard.Plan{Guests: []string{"vnet0", "vnet1"}, Uplinks: []string{"eth1"}}
+	for name, damage := range map[string]string{
+		"ruleset flushed":    "flush ruleset",
+		"table deleted":      "delete table bridge arpfabric",
+		"table flushed":      "flush table bridge arpfabric",
+		"chain flushed":      "flush chain bridge arpfabric hand_over",
+		"rule put in front":  "insert rule bridge arpfabric prerouting accept",
+		"rule added":         "add rule bridge arpfabric forward accept",
+		"set flushed":        "flush set bridge arpfabric guests",
+		"port taken out":     "delete element bridge arpfabric guests { vnet1 }",
+		"uplink added":       "add element bridge arpfabric uplinks { vnet1 }",
+		"table made dormant": "add table bridge arpfabric { flags dormant; }",
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := guard.New(group)
+			apply(t, g, plan)
+			if !g.Intact() {
+				t.Fatal("a guard that nobody touched is not intact")
+			}
+			if out, err := exec.Command("nft", damage).CombinedOutput(); err != nil {
+				t.Fatalf("nft %s: %v: %s", damage, err, out)
+			}
+			if g.Intact() {
+				t.Fatal("not noticed")
+			}
+			apply(t, g, plan)
+			if !g.Intact() {
+				t.Error("not intact after it was installed anew")
+			}
+			expect(t, "guests", "vnet0", "vnet1")
+			expect(t, "uplinks", "eth1")
+		})
+	}
+}
+
+func TestIntactAfterChanges(t *testing.T) {
+	g := guard.New(group)
+	if !g.Intact() {
+		t.Error("a guard that was never applied is not intact")
+	}
+	for _, ports := range [][]string{{"c", "a", "b"}, {"b"}, {"b", "z", "y"}, nil} {
+		apply(t, g, guard.Plan{Guests: ports})
+		if !g.Intact() {
+			t.Errorf("not intact with %q", ports)
+		}
+	}
+}
+
 func TestRemove(t *testing.T) {
 	g := guard.New(group)
 	apply(t, g, guard.Plan{Guests: []string{"vnet0"}})

@@ -25,7 +25,7 @@ const (
 	chainHandOver = "hand_over"
 	chainObserve  = "observe"
 	chainSteer    = "steer"
-	chainDropARP  = "drop_arp"
+	chainButARP   = "all_but_arp"
 	chainARPAlone = "arp_alone"
 )
 
@@ -46,14 +46,18 @@ type rule struct {
 //
 // Prerouting sees every frame from a port before the bridge learns from it. Input is looked at too
 // because frames for the link-local group addresses 01:80:c2:00:00:0x take no other way (IEEE 802.1D,
-// 7.12.6). Forward stands behind, for members that are not in the sets yet.
+// 7.12.6). Output sees what the host itself sends by the bridge. Forward stands behind, for members that
+// are not in the sets yet.
+//
+// A port may get into a set while its frame is between two rules. So in forward a port is looked for once, and
+// what is found decides: a frame is from a guest, without ARP, or it is dropped.
 func chains(group uint16) []chain {
 	handOver := log(group)
 	return []chain{
 		{name: chainHandOver, rules: append(arpRules(handOver, drop()), dropDeepStacks)},
 		{name: chainObserve, rules: arpRules(handOver)},
 		{name: chainSteer, rules: append(arpRules(broadcast()), dropDeepStacks)},
-		{name: chainDropARP, rules: arpRules(drop())},
+		{name: chainButARP, rules: append(arpRules(drop()), dropDeepStacks, rule{"all else", nil, accept()})},
 		{name: chainARPAlone, rules: append(arpRules(accept()), rule{"all else", nil, all(counter(), drop())})},
 		{name: "prerouting", hook: nftables.ChainHookPrerouting, rules: []rule{
 			{"guests' ARP is for the fabric alone", from(setGuests), jump(chainHandOver)},
@@ -62,13 +66,18 @@ func chains(group uint16) []chain {
 		}},
 		{name: "input", hook: nftables.ChainHookInput, rules: []rule{
 			{"link-local group addresses skip prerouting", from(setGuests), jump(chainHandOver)},
-			{"the host is not the fabric", from(setSteered), jump(chainDropARP)},
+			{"the host is not the fabric", from(setSteered), jump(chainButARP)},
+		}},
+		{name: "output", hook: nftables.ChainHookOutput, rules: []rule{
+			{"the host's ARP is for the fabric too", to(setGuests), jump(chainHandOver)},
+			{"the host's ARP is for the TAP alone", to(setSteered), jump(chainButARP)},
 		}},
 		{name: "forward", hook: nftables.ChainHookForward, rules: []rule{
-			{"guests' ARP is for the TAP alone", all(from(setSteered), notTo(setTAPs)), jump(chainDropARP)},
 			{"the TAP hears ARP alone", to(setTAPs), jump(chainARPAlone)},
-			{"a member that is not known yet", all(to(setGuests), notFrom(setGuests), notFrom(setUplinks)), all(counter(), drop())},
-			{"a member that is not known yet", all(to(setSteered), notFrom(setSteered), notFrom(setTAPs)), all(counter(), drop())},
+			{"a guest that was not known in prerouting", from(setGuests), jump(chainButARP)},
+			{"guests' ARP is for the TAP alone", from(setSteered), jump(chainButARP)},
+			{"a member that is not known yet", all(to(setGuests), notFrom(setUplinks)), all(counter(), drop())},
+			{"a member that is not known yet", all(to(setSteered), notFrom(setTAPs)), all(counter(), drop())},
 		}},
 	}
 }
@@ -104,7 +113,6 @@ func all(parts ...[]expr.Any) []expr.Any {
 func from(set string) []expr.Any    { return all(meta(expr.MetaKeyIIFNAME), in(set, false)) }
 func notFrom(set string) []expr.Any { return all(meta(expr.MetaKeyIIFNAME), in(set, true)) }
 func to(set string) []expr.Any      { return all(meta(expr.MetaKeyOIFNAME), in(set, false)) }
-func notTo(set string) []expr.Any   { return all(meta(expr.MetaKeyOIFNAME), in(set, true)) }
 
 func meta(key expr.MetaKey) []expr.Any { return []expr.Any{&expr.Meta{Key: key, Register: 1}} }
 

@@ -1,18 +1,14 @@
 package link_test
 
 import (
-	"context"
-	"fmt"
 	"net/netip"
 	"os"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/arpfabric/arpfabric/internal/lab"
 	"github.com/arpfabric/arpfabric/internal/link"
 	"github.com/vishvananda/netlink"
-	"go.uber.org/goleak"
 )
 
 func TestMain(m *testing.M) { os.Exit(lab.RunTests(m)) }
@@ -116,71 +112,4 @@ func TestPlugTAP(t *testing.T) {
 	if err != nil || info.Learning {
 		t.Errorf("the bridge learns from the port: %+v, %v", info, err)
 	}
-}
-
-// watch runs a watcher that keeps what the bridge's members are after each change, until the test ends.
-func watch(t *testing.T, bridge string) <-chan []string {
-	t.Helper()
-	w, err := link.NewWatcher()
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	seen := make(chan []string, 10000)
-	ended := make(chan error)
-	go func() { ended <- w.Run(ctx, func() { seen <- members(t, bridge) }) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-ended; err != nil {
-			t.Errorf("Run: %v", err)
-		}
-		goleak.VerifyNone(t)
-	})
-	return seen
-}
-
-// expect waits until the last thing seen is want.
-func expect(t *testing.T, seen <-chan []string, want ...string) {
-	t.Helper()
-	const patience = 30 * time.Second
-	deadline := time.After(patience)
-	for {
-		select {
-		case got := <-seen:
-			if slices.Equal(got, want) {
-				return
-			}
-		case <-deadline:
-			t.Fatalf("%q was not seen in %v", want, patience)
-		}
-	}
-}
-
-func TestWatcher(t *testing.T) {
-	addBridge(t, "br0")
-	seen := watch(t, "br0")
-	addPort(t, "a", "br0")
-	expect(t, seen, "a")
-	addPort(t, "b", "br0")
-	expect(t, seen, "a", "b")
-	if err := lab.DeleteLink("a"); err != nil {
-		t.Fatal(err)
-	}
-	expect(t, seen, "b")
-	if err := lab.DeleteLink("br0"); err != nil {
-		t.Fatal(err)
-	}
-	expect(t, seen)
-}
-
-func TestWatcherAfterABurst(t *testing.T) {
-	addBridge(t, "br0")
-	seen := watch(t, "br0")
-	var want []string
-	for i := range 100 {
-		name := fmt.Sprintf("p%02d", i)
-		addPort(t, name, "br0")
-		want = append(want, name)
-	}
-	expect(t, seen, want...)
 }

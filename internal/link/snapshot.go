@@ -16,6 +16,7 @@ import (
 type Link struct {
 	Name     string
 	Index    int // ifindex
+	MAC      net.HardwareAddr
 	IsUp     bool
 	master   int // ifindex of the bridge (or bond, ...) that it is a member of, or 0
 	isBridge bool
@@ -42,6 +43,7 @@ func Take() (Snapshot, error) {
 		link := Link{
 			Name:     a.Name,
 			Index:    a.Index,
+			MAC:      a.HardwareAddr,
 			IsUp:     a.Flags&net.FlagUp != 0,
 			master:   a.MasterIndex,
 			isBridge: l.Type() == "bridge",

@@ -4,6 +4,10 @@ package wire
 type Frame struct {
 	Port int    // the interface it came in by, or is to leave by, as an ifindex
 	Data []byte // as it was on the wire, VLAN tags included; cut after SnapLen bytes
+
+	// FromHost says that the frame came from the host's own stack and was on its way out of Port. A
+	// frame that floods comes once for each port.
+	FromHost bool
 }
 
 // Conn carries frames between an attachment and the fabric. One goroutine may Read while another Writes.

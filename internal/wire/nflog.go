@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -35,8 +36,10 @@ const (
 	cfgCmd      = 1
 	cfgMode     = 2
 	cfgQThresh  = 5
-	attrPhysDev = 6
 	attrInDev   = 4
+	attrOutDev  = 5
+	attrPhysIn  = 6
+	attrPhysOut = 7
 	attrPayload = 9
 	attrVLAN    = 20
 	attrL2Hdr   = 21
@@ -160,8 +163,8 @@ func parseNFLOG(datagram []byte) (Frame, bool) {
 	if kind != subsysULOG<<8|msgPacket || length > len(datagram) || length < nlmsgHeaderLen+nfgenHeaderLen {
 		return Frame{}, false
 	}
-	var m nflogMessage
 	at := nlmsgHeaderLen + nfgenHeaderLen
+	m := nflogMessage{payloadStart: at, payloadEnd: at} // a frame of a header alone comes without payload
 	for at+attrHeaderLen <= length {
 		attrLen := int(binary.NativeEndian.Uint16(datagram[at:]))
 		if attrLen < attrHeaderLen || at+attrLen > length {
@@ -175,7 +178,7 @@ func parseNFLOG(datagram []byte) (Frame, bool) {
 
 // nflogMessage is what matters of a message: the port, and where in the datagram the frame's parts are.
 type nflogMessage struct {
-	physDev, inDev           int
+	in, physIn, out, physOut int               // ifindexes; 0 where there is none
 	header                   [macsLen + 2]byte // the Ethernet header
 	hasHeader                bool
 	tagged                   bool
@@ -186,10 +189,14 @@ type nflogMessage struct {
 func (m *nflogMessage) take(attr uint16, datagram []byte, start, end int) {
 	value := datagram[start:end]
 	switch {
-	case attr == attrPhysDev && len(value) == 4:
-		m.physDev = int(binary.BigEndian.Uint32(value))
 	case attr == attrInDev && len(value) == 4:
-		m.inDev = int(binary.BigEndian.Uint32(value))
+		m.in = int(binary.BigEndian.Uint32(value))
+	case attr == attrPhysIn && len(value) == 4:
+		m.physIn = int(binary.BigEndian.Uint32(value))
+	case attr == attrOutDev && len(value) == 4:
+		m.out = int(binary.BigEndian.Uint32(value))
+	case attr == attrPhysOut && len(value) == 4:
+		m.physOut = int(binary.BigEndian.Uint32(value))
 	case attr == attrL2Hdr && len(value) == len(m.header):
 		m.header, m.hasHeader = [macsLen + 2]byte(value), true
 	case attr == attrVLAN:
@@ -229,9 +236,9 @@ func (m *nflogMessage) frame(datagram []byte) (Frame, bool) {
 	}
 	copy(data[n:], m.header[macsLen:])
 
-	port := m.physDev
-	if port == 0 { // kernels built without bridge netfilter name only one device: the port
-		port = m.inDev
+	// Kernels built without bridge netfilter name the port alone, as in or out; others name the bridge so.
+	if port := cmp.Or(m.physIn, m.in); port != 0 {
+		return Frame{Port: port, Data: data}, true
 	}
-	return Frame{Port: port, Data: data}, true
+	return Frame{Port: cmp.Or(m.physOut, m.out), Data: data, FromHost: true}, true
 }

@@ -55,8 +55,10 @@ func fromHex(t testing.TB, s string) []byte {
 func TestParseNFLOG(t *testing.T) {
 	header := fromHex(t, "ffffffffffff 020006de54a8 0806")
 	payload := fromHex(t, "0001 0800 06 04 0001 020006de54a8 0aef0065 000000000000 0aef0001")
-	phys := netlink.Attribute{Type: attrPhysDev, Data: be32(7)}
+	phys := netlink.Attribute{Type: attrPhysIn, Data: be32(7)}
 	in := netlink.Attribute{Type: attrInDev, Data: be32(3)}
+	outPort := netlink.Attribute{Type: attrPhysOut, Data: be32(9)}
+	outBridge := netlink.Attribute{Type: attrOutDev, Data: be32(3)}
 	l2 := netlink.Attribute{Type: attrL2Hdr, Data: header}
 	body := netlink.Attribute{Type: attrPayload, Data: payload}
 	untagged := append(bytes.Clone(header), payload...)
@@ -72,7 +74,8 @@ func TestParseNFLOG(t *testing.T) {
 		{"plain", []netlink.Attribute{phys, in, l2, body}, subsysULOG<<8 | msgPacket, 7, untagged},
 		{"no physical port named", []netlink.Attribute{in, l2, body}, subsysULOG<<8 | msgPacket, 3, untagged},
 		{"tag taken off", []netlink.Attribute{phys, in, vlanAttr(t, 0x88a8, 0x6005), l2, body}, subsysULOG<<8 | msgPacket, 7, tagged},
-		{"no payload", []netlink.Attribute{phys, l2}, subsysULOG<<8 | msgPacket, 0, nil},
+		{"a header alone", []netlink.Attribute{phys, l2}, subsysULOG<<8 | msgPacket, 7, header},
+		{"from the host", []netlink.Attribute{outPort, outBridge, l2, body}, subsysULOG<<8 | msgPacket, 9, untagged},
 		{"no header", []netlink.Attribute{phys, body}, subsysULOG<<8 | msgPacket, 0, nil},
 		{"an acknowledgement", []netlink.Attribute{phys, l2, body}, uint16(netlink.Error), 0, nil},
 	}
@@ -81,6 +84,9 @@ func TestParseNFLOG(t *testing.T) {
 			f, ok := parseNFLOG(nflogDatagram(t, tt.kind, tt.attrs...))
 			if ok != (tt.frame != nil) {
 				t.Fatalf("ok = %v, frame %x", ok, f.Data)
+			}
+			if fromHost := tt.name == "from the host"; f.FromHost != fromHost {
+				t.Errorf("FromHost = %v, want %v", f.FromHost, fromHost)
 			}
 			if f.Port != tt.port || !bytes.Equal(f.Data, tt.frame) {
 				t.Errorf("port %d, frame\n%x, want port %d, frame\n%x", f.Port, f.Data, tt.port, tt.frame)
@@ -91,7 +97,7 @@ func TestParseNFLOG(t *testing.T) {
 
 func TestParseNFLOGCutAnywhere(t *testing.T) {
 	datagram := nflogDatagram(t, subsysULOG<<8|msgPacket,
-		netlink.Attribute{Type: attrPhysDev, Data: be32(7)},
+		netlink.Attribute{Type: attrPhysIn, Data: be32(7)},
 		vlanAttr(t, 0x8100, 5),
 		netlink.Attribute{Type: attrL2Hdr, Data: make([]byte, 14)},
 		netlink.Attribute{Type: attrPayload, Data: make([]byte, 28)})
@@ -104,7 +110,7 @@ func TestParseNFLOGCutAnywhere(t *testing.T) {
 
 func FuzzParseNFLOG(f *testing.F) {
 	f.Add(nflogDatagram(f, subsysULOG<<8|msgPacket,
-		netlink.Attribute{Type: attrPhysDev, Data: be32(7)},
+		netlink.Attribute{Type: attrPhysIn, Data: be32(7)},
 		vlanAttr(f, 0x8100, 5),
 		netlink.Attribute{Type: attrL2Hdr, Data: make([]byte, 14)},
 		netlink.Attribute{Type: attrPayload, Data: make([]byte, 28)}))

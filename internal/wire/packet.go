@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"sync/atomic"
+	"time"
 	"unsafe"
 
 	"github.com/mdlayher/ethernet"
@@ -148,6 +149,9 @@ func (p *Packet) Lost() uint64 {
 	}
 	return p.lost.Add(uint64(stats.Drops)) // the kernel starts its count anew each time it is asked
 }
+
+// SetReadDeadline makes a Read that waits until then return os.ErrDeadlineExceeded.
+func (p *Packet) SetReadDeadline(t time.Time) error { return p.socket.SetReadDeadline(t) }
 
 // Close implements Conn.
 func (p *Packet) Close() error { return p.socket.Close() }

@@ -58,7 +58,7 @@ func readOne(t *testing.T, conn wire.Conn) wire.Frame {
 			t.Fatal(err)
 		}
 		if n > 1 {
-			t.Fatalf("%d frames arrived, want one: %x", n, batch[:n])
+			t.Fatalf("%d frames arrived, want one: %+v", n, batch[:n])
 		}
 		if n == 1 {
 			return wire.Frame{Port: batch[0].Port, Data: bytes.Clone(batch[0].Data)}

@@ -77,7 +77,7 @@ func (t *TAP) exchange(device *tapDevice) error {
 	}
 }
 
-// Write implements Conn.
+// Write implements Conn. Several goroutines may call it at once.
 func (t *TAP) Write(batch []Frame) (int, error) {
 	t.mu.Lock()
 	file := t.device.file

@@ -1,0 +1,184 @@
+package fabric_test
+
+import (
+	"bytes"
+	"net"
+	"testing"
+
+	"github.com/arpfabric/arpfabric/internal/lab"
+	"github.com/arpfabric/arpfabric/responder"
+	"github.com/vishvananda/netlink"
+)
+
+// Interfaces come and go while guests shout: send ARP in all forms that must not be heard, all the time.
+// None of it may be heard by another guest, at no moment, and the shouters must be answered again.
+
+func TestGuestJoins(t *testing.T) {
+	each(t, attachments, func(t *testing.T, s *stage) {
+		fabric := start(t, network(s.attach))
+		s.app.shout(t)
+		newcomer := addGuestOutside(t, 4, "newcomer")
+		newcomer.shout(t)
+		must(t, lab.SetMaster(newcomer.Port, bridgeName))
+		if s.attachment == onBridge {
+			fabric.expectPort(t, newcomer.Port)
+		}
+		newcomer.ask(t)
+		s.expectSilenceAmongShouters(t, s.app, newcomer)
+	})
+}
+
+func TestGuestComesBack(t *testing.T) {
+	each(t, attachments, func(t *testing.T, s *stage) {
+		start(t, network(s.attach))
+		s.app.shout(t)
+		before := indexOf(t, s.db.Port)
+		must(t, s.db.Delete())
+		db := addGuestOutside(t, 2, "db")
+		db.shout(t)
+		must(t, lab.SetMaster(db.Port, bridgeName))
+		if after := indexOf(t, db.Port); after == before {
+			t.Fatalf("%s has index %d again", db.Port, after)
+		}
+		db.ask(t)
+		s.app.ask(t)
+		s.expectSilenceAmongShouters(t, s.app, db)
+	})
+}
+
+func TestBridgeIsMadeAnew(t *testing.T) {
+	tests := []struct {
+		name         string
+		untilNoticed bool
+	}{{"at once", false}, {"after a while", true}}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			each(t, guarded, func(t *testing.T, s *stage) {
+				fabric := start(t, network(s.attach))
+				s.app.shout(t)
+				s.db.shout(t)
+				s.app.ask(t)
+				must(t, lab.DeleteLink(bridgeName))
+				if tt.untilNoticed && s.attachment == onBridge {
+					eventually(t, "the ports are gone", func() bool { return len(fabric.Counts()) == 0 })
+				}
+				addBridge(t, bridgeName)
+				for _, g := range []*guest{s.idle, s.app, s.db} {
+					must(t, lab.SetMaster(g.Port, bridgeName))
+				}
+				s.app.ask(t)
+				s.db.ask(t)
+				s.expectSilenceAmongShouters(t, s.app, s.db)
+			})
+		})
+	}
+}
+
+func TestTAPIsDeleted(t *testing.T) {
+	s := build(t, onTAP)
+	start(t, network(s.attach))
+	s.app.shout(t)
+	s.db.shout(t)
+	before := indexOf(t, "arp0")
+	must(t, lab.DeleteLink("arp0"))
+	eventually(t, "arp0 is made anew", func() bool { l, err := net.InterfaceByName("arp0"); return err == nil && l.Index != before })
+	s.app.ask(t)
+	s.db.ask(t)
+	s.expectSilenceAmongShouters(t, s.app, s.db)
+}
+
+func TestInterfaceIsMadeAnew(t *testing.T) {
+	s := build(t, onInterface)
+	fabric := start(t, network(s.attach))
+	s.app.shout(t)
+	s.app.ask(t)
+	must(t, lab.DeleteLink("eth1"))
+	eventually(t, "the port is gone", func() bool { return len(fabric.Counts()) == 0 })
+	plugIn(t)
+	s.app.ask(t)
+}
+
+func TestPortGoesDownAndUp(t *testing.T) {
+	each(t, attachments, func(t *testing.T, s *stage) {
+		start(t, network(s.attach))
+		s.app.shout(t)
+		s.db.shout(t)
+		s.app.ask(t)
+		port, err := netlink.LinkByName(s.port)
+		must(t, err)
+		must(t, netlink.LinkSetDown(port))
+		must(t, netlink.LinkSetUp(port))
+		s.app.ask(t)
+		s.expectSilenceAmongShouters(t, s.app, s.db)
+	})
+}
+
+func TestPortIsRenamed(t *testing.T) {
+	s := build(t, onBridge)
+	fabric := start(t, network(s.attach))
+	s.app.shout(t)
+	s.app.ask(t)
+	port, err := netlink.LinkByName(s.app.Port)
+	must(t, err)
+	t.Cleanup(func() { lab.DeleteLink("renamed") })
+	must(t, netlink.LinkSetDown(port)) // or it can't be renamed
+	must(t, netlink.LinkSetName(port, "renamed"))
+	must(t, netlink.LinkSetUp(port))
+	fabric.expectPort(t, "renamed")
+	s.app.ask(t)
+	s.expectSilenceAmongShouters(t, s.app)
+}
+
+// TestGuestMovesToAnotherBridge holds that a guest which leaves for a bridge that is none of the fabric's is
+// left alone there, and is guarded again from the moment it comes back.
+func TestGuestMovesToAnotherBridge(t *testing.T) {
+	s := build(t, onBridge)
+	start(t, network(s.attach))
+	s.app.shout(t)
+	addBridge(t, "br9")
+	other := addGuestOutside(t, 5, "other")
+	must(t, lab.SetMaster(other.Port, "br9"))
+
+	must(t, lab.SetMaster(s.app.Port, "br9"))
+	eventually(t, "ARP floods on the other bridge", func() bool { return other.hasSeen(s.app.request(gatewayAddr).Frame()) })
+	must(t, lab.SetMaster(s.app.Port, bridgeName))
+	s.app.ask(t)
+	s.expectSilenceAmongShouters(t, s.app)
+}
+
+// shout makes a guest send ARP of all forms, all the time, until the test ends.
+func (g *guest) shout(t *testing.T) {
+	t.Helper()
+	ask := g.request(gatewayAddr)
+	idle := net.HardwareAddr{0x02, 0x00, 0x08, 0xde, 0x54, 0xa8}
+	announcement := vary(ask, target(g.Addr.Addr()))
+	reply := vary(ask, isReply, to(idle))
+	t.Cleanup(g.Shout(
+		ask.Frame(), announcement, reply, tagged(announcement, qTag), tagged(announcement, qTag, qTag),
+		snap(ask), vary(ask, to(idle)), vary(ask, isReply),
+	))
+}
+
+// expectSilenceAmongShouters holds that where guests are kept apart, idle has heard nothing, and those who
+// shout nothing but the answers for them.
+func (s *stage) expectSilenceAmongShouters(t *testing.T, shouters ...*guest) {
+	t.Helper()
+	if !s.guarded {
+		return
+	}
+	s.expectSilence(t, s.idle)
+	for _, g := range shouters {
+		for _, frame := range g.heard() {
+			if len(frame) != responder.MinFrameLen || !bytes.Equal(frame[:6], g.MAC) {
+				t.Errorf("%s heard %s (%x)", g.Name, responder.Describe(frame), frame)
+			}
+		}
+	}
+}
+
+func indexOf(t *testing.T, name string) int {
+	t.Helper()
+	l, err := net.InterfaceByName(name)
+	must(t, err)
+	return l.Index
+}

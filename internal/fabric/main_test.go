@@ -1,0 +1,156 @@
+package fabric_test
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"testing"
+
+	"github.com/arpfabric/arpfabric/internal/lab"
+	"github.com/vishvananda/netlink"
+)
+
+// What the tests play on. Each guest is a network namespace with one interface:
+//
+//	   app                  db                   idle
+//	   10.239.0.101         10.239.0.102         10.239.0.103
+//	   02:00:06:de:54:a8    02:00:07:de:54:a8    02:00:08:de:54:a8
+//	   eth0                 eth0                 eth0
+//	    |                    |                    |
+//	+---+--------------------+--------------------+----------+----------+------+
+//	|  vnet1                vnet2                vnet3      arp0     eth1-far  |
+//	|                                                                   |      |
+//	|  br0, 10.239.0.254                                                |      |
+//	+-------------------------------------------------------------------|------+
+//	                                                                   eth1
+//
+// app asks, or is hostile; db is asked; idle says nothing, so it must hear nothing. The fabric runs where
+// br0 is, and is attached to br0, to its own TAP arp0 in br0, or to eth1, which leads to br0. There, br0
+// is somebody else's switch: guests hear each other.
+func TestMain(m *testing.M) { os.Exit(lab.RunTests(m)) }
+
+// An attachment is one of the ways to attach the fabric to the stage.
+type attachment struct {
+	name    string
+	attach  string // in the configuration
+	port    string // on which the frames of app are counted
+	guarded bool   // guests are kept apart
+}
+
+var (
+	onBridge    = attachment{"bridge", "{bridge: br0}", "vnet1", true}
+	onTAP       = attachment{"tap", "{tap: {name: arp0, bridge: br0}}", "arp0", true}
+	onInterface = attachment{"interface", "{interface: eth1}", "eth1", false}
+)
+
+var (
+	attachments = []attachment{onBridge, onTAP, onInterface}
+	guarded     = []attachment{onBridge, onTAP}
+)
+
+// each runs a test on a stage of its own for each attachment.
+func each(t *testing.T, attachments []attachment, test func(*testing.T, *stage)) {
+	for _, a := range attachments {
+		t.Run(a.name, func(t *testing.T) { test(t, build(t, a)) })
+	}
+}
+
+const bridgeName = "br0"
+
+// hostAddr is br0's.
+var hostAddr = netip.MustParsePrefix("10.239.0.254/24")
+
+type stage struct {
+	attachment
+	app, db, idle *guest
+}
+
+// build makes the stage, until the test ends.
+func build(t *testing.T, a attachment) *stage {
+	t.Helper()
+	if a == onTAP {
+		lab.NeedTUN(t)
+	}
+	addBridge(t, bridgeName)
+	must(t, lab.AddAddress(bridgeName, hostAddr))
+	if a == onInterface {
+		plugIn(t)
+	}
+	return &stage{a, addGuest(t, 1, "app"), addGuest(t, 2, "db"), addGuest(t, 3, "idle")}
+}
+
+// plugIn makes eth1, whose other end is a member of br0.
+func plugIn(t *testing.T) {
+	t.Helper()
+	t.Cleanup(func() { lab.DeleteLink("eth1") })
+	must(t, netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "eth1"}, PeerName: "eth1-far"}))
+	must(t, lab.SetMaster("eth1-far", bridgeName))
+	setUp(t, "eth1-far")
+	setUp(t, "eth1")
+}
+
+// addBridge makes a bridge, until the test ends. Its host learns neighbours from ARP that it didn't ask for, and
+// so do the guests: what reaches them, they show.
+func addBridge(t *testing.T, name string) {
+	t.Helper()
+	t.Cleanup(func() { lab.DeleteLink(name) })
+	quieten(t)
+	must(t, lab.AddBridge(name))
+	must(t, setARP(name, "arp_accept", "1"))
+}
+
+// quieten makes interfaces that are made from now on have no IPv6: it says things on its own.
+func quieten(t *testing.T) {
+	t.Helper()
+	err := os.WriteFile("/proc/sys/net/ipv6/conf/default/disable_ipv6", []byte("1"), 0)
+	if !errors.Is(err, os.ErrNotExist) {
+		must(t, err)
+	}
+}
+
+// A guest is a network namespace with a capture on its eth0.
+type guest struct {
+	*lab.Guest
+	*lab.Capture
+	asked byte // how many addresses ask has asked for
+}
+
+// addGuest makes guest number n, a member of br0 on port vnet<n>, until the test ends.
+func addGuest(t *testing.T, n byte, name string) *guest {
+	t.Helper()
+	g := addGuestOutside(t, n, name)
+	must(t, lab.SetMaster(g.Port, bridgeName))
+	return g
+}
+
+// addGuestOutside makes guest number n with its port vnet<n> in no bridge, until the test ends.
+func addGuestOutside(t *testing.T, n byte, name string) *guest {
+	t.Helper()
+	config := lab.GuestConfig{
+		Name: name,
+		Port: fmt.Sprintf("vnet%d", n),
+		MAC:  net.HardwareAddr{0x02, 0x00, 0x05 + n, 0xde, 0x54, 0xa8},
+		Addr: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 239, 0, 100 + n}), 24),
+	}
+	inside, err := lab.AddGuest(config)
+	must(t, err)
+	t.Cleanup(func() { inside.Delete() })
+	capture, err := inside.StartCapture()
+	must(t, err)
+	t.Cleanup(func() { capture.Close() })
+	g := &guest{Guest: inside, Capture: capture}
+	g.setARP(t, "arp_accept", "1")
+	return g
+}
+
+// setARP sets one of the guest's settings for ARP (ip-sysctl.rst in the kernel's documentation).
+func (g *guest) setARP(t *testing.T, name, value string) {
+	t.Helper()
+	must(t, g.Do(func() error { return setARP("eth0", name, value) }))
+}
+
+func setARP(link, name, value string) error {
+	return os.WriteFile("/proc/sys/net/ipv4/conf/"+link+"/"+name, []byte(value), 0)
+}

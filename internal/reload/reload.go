@@ -1,0 +1,48 @@
+package reload
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/arpfabric/arpfabric/config"
+)
+
+// Reloader loads a configuration again and again.
+type Reloader struct {
+	Log   *slog.Logger
+	Apply func(context.Context, *config.Config) error // puts a configuration in force
+}
+
+// Run reloads cfg, which was loaded after the time given, when its files change and at each signal, until
+// ctx ends.
+func (r *Reloader) Run(ctx context.Context, cfg *config.Config, loaded time.Time, signals <-chan os.Signal) {
+	w := newWatcher()
+	defer w.close()
+	for {
+		w.watch(cfg.Files, loaded)
+		if !w.wait(ctx, signals) {
+			return
+		}
+		loaded = time.Now()
+		cfg = r.reload(ctx, cfg)
+	}
+}
+
+// reload loads the configuration and applies it. It returns the one that is in force then.
+func (r *Reloader) reload(ctx context.Context, current *config.Config) *config.Config {
+	next, err := config.Load(current.Path)
+	if err == nil {
+		err = r.Apply(ctx, next)
+	}
+	if err != nil {
+		r.Log.Error("the configuration could not be reloaded; the one before stays in force", "file", current.Path, "error", err)
+		return current
+	}
+	if next.Log != current.Log {
+		r.Log.Warn("changes of `log` take effect at the next start", "file", current.Path)
+	}
+	r.Log.Info("configuration reloaded", "file", current.Path)
+	return next
+}

@@ -1,0 +1,143 @@
+package reload
+
+import (
+	"context"
+	"maps"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+	"golang.org/x/sys/unix"
+)
+
+// How long a burst of changes may pause before it is over, and how long it may go on before it counts all
+// the same.
+const (
+	quiet   = 100 * time.Millisecond
+	longest = 2 * time.Second
+)
+
+// poll is how often the files are looked at where no event says so: not every file system has events, a
+// folder may be deleted and come back, and a machine may be out of inotify instances.
+const poll = 5 * time.Second
+
+// A watcher tells when files are not as they were when they were last read.
+type watcher struct {
+	notify *fsnotify.Watcher // nil where there are no events
+	events <-chan fsnotify.Event
+	errors <-chan error
+	files  []string
+	known  map[string]fingerprint
+	stale  bool // one was written since it was read
+}
+
+func newWatcher() *watcher {
+	notify, err := fsnotify.NewWatcher()
+	if err != nil {
+		return &watcher{}
+	}
+	return &watcher{notify: notify, events: notify.Events, errors: notify.Errors}
+}
+
+func (w *watcher) close() {
+	if w.notify != nil {
+		w.notify.Close()
+	}
+}
+
+// watch makes these the files that are watched. They were read after the time given.
+func (w *watcher) watch(files []string, read time.Time) {
+	if w.notify != nil {
+		w.watchFolders(files)
+	}
+	w.files, w.known = files, fingerprints(files)
+	w.stale = writtenAfter(w.known, read)
+}
+
+// watchFolders watches the folders of files and of what they lead to, and no others.
+func (w *watcher) watchFolders(files []string) {
+	wanted := map[string]bool{}
+	for _, file := range files {
+		wanted[filepath.Dir(file)] = true
+		if target, err := filepath.EvalSymlinks(file); err == nil {
+			wanted[filepath.Dir(target)] = true
+		}
+	}
+	for _, folder := range w.notify.WatchList() {
+		if !wanted[folder] {
+			w.notify.Remove(folder)
+		}
+	}
+	for folder := range wanted {
+		w.notify.Add(folder) // again, where it was deleted and made anew
+	}
+}
+
+// wait waits until a file has changed and a moment has passed without another change, or for a signal.
+// It returns false when ctx ends.
+func (w *watcher) wait(ctx context.Context, signals <-chan os.Signal) bool {
+	looks := time.NewTicker(poll)
+	defer looks.Stop()
+	var over, late <-chan time.Time
+	if w.stale {
+		over = time.After(quiet)
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-signals:
+			return true
+		case <-w.errors: // events were lost: look
+			over = time.After(quiet)
+			continue
+		case <-w.events:
+			over = time.After(quiet)
+			if late == nil {
+				late = time.After(longest)
+			}
+			continue
+		case <-over:
+		case <-late:
+		case <-looks.C:
+		}
+		over, late = nil, nil
+		if w.stale || !maps.Equal(fingerprints(w.files), w.known) {
+			return true
+		}
+	}
+}
+
+// A fingerprint changes when a file is written, replaced, or made to lead elsewhere. The zero one is that of
+// a file that isn't there.
+type fingerprint struct {
+	device, inode uint64
+	size          int64
+	changed       int64 // of the inode, in nanoseconds since 1970: a rename counts
+}
+
+func fingerprints(files []string) map[string]fingerprint {
+	all := map[string]fingerprint{}
+	for _, file := range files {
+		var stat unix.Stat_t
+		if unix.Stat(file, &stat) != nil {
+			all[file] = fingerprint{}
+			continue
+		}
+		all[file] = fingerprint{uint64(stat.Dev), stat.Ino, stat.Size, stat.Ctim.Nano()}
+	}
+	return all
+}
+
+// clockTick is how far the times that file systems note may lag behind the clock.
+const clockTick = 10 * time.Millisecond
+
+func writtenAfter(files map[string]fingerprint, t time.Time) bool {
+	for _, f := range files {
+		if f.changed > t.Add(-clockTick).UnixNano() {
+			return true
+		}
+	}
+	return false
+}
