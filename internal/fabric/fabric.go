@@ -63,12 +63,6 @@ func (f *Fabric) Run(ctx context.Context) error {
 		return err
 	}
 	defer interfaces.Close()
-	ruleset, err := watch.Ruleset()
-	if err != nil {
-		return err
-	}
-	defer ruleset.Close()
-
 	var running context.Context
 	f.tasks, running = errgroup.WithContext(ctx)
 	defer f.closeLines()
@@ -76,11 +70,11 @@ func (f *Fabric) Run(ctx context.Context) error {
 		return err
 	}
 	close(f.ready)
+	ruleset := f.watchRuleset(running)
 	f.tasks.Go(func() error { return interfaces.Run(running) })
-	f.tasks.Go(func() error { return ruleset.Run(running) })
 	f.tasks.Go(func() error {
 		defer f.closeLines() // ends the reads
-		return f.followChanges(running, interfaces.Changed(), ruleset.Changed())
+		return f.followChanges(running, interfaces.Changed(), ruleset)
 	})
 	if err := f.tasks.Wait(); err != nil {
 		return err
@@ -90,6 +84,21 @@ func (f *Fabric) Run(ctx context.Context) error {
 		f.hosts.close()
 	}
 	return f.release()
+}
+
+// watchRuleset tells when the ruleset has changed. Where that can't be heard of, it never does: not every
+// attachment needs nftables, and the guard is looked at every now and then in any case.
+func (f *Fabric) watchRuleset(ctx context.Context) <-chan struct{} {
+	w, err := watch.Ruleset()
+	if err != nil {
+		f.log.Debug("changes of the guard are noticed late", "error", err, "after", guardCheckInterval)
+		return nil
+	}
+	f.tasks.Go(func() error {
+		defer w.Close()
+		return w.Run(ctx)
+	})
+	return w.Changed()
 }
 
 // lines returns all lines.

@@ -112,4 +112,7 @@ func TestPlugTAP(t *testing.T) {
 	if err != nil || info.Learning {
 		t.Errorf("the bridge learns from the port: %+v, %v", info, err)
 	}
+	if first := l.Attrs().HardwareAddr[0]; first != 0xfe {
+		t.Errorf("its MAC begins with %02x", first)
+	}
 }

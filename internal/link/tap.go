@@ -2,6 +2,7 @@ package link
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/vishvananda/netlink"
 )
@@ -19,7 +20,8 @@ func Up(name string) error {
 }
 
 // PlugTAP makes the fabric's TAP a member of a bridge that does not learn from it: answers carry the
-// MACs of guests that are behind other ports.
+// MACs of guests that are behind other ports. The TAP's own MAC is made a high one, as a bridge whose MAC
+// nobody has set takes the lowest one of its members.
 func PlugTAP(tap, bridge string) error {
 	t, err := netlink.LinkByName(tap)
 	if err != nil {
@@ -29,6 +31,11 @@ func PlugTAP(tap, bridge string) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", bridge, err)
 	}
+	mac := slices.Clone(t.Attrs().HardwareAddr)
+	mac[0] = highestUnicast
+	if err := netlink.LinkSetHardwareAddr(t, mac); err != nil {
+		return fmt.Errorf("setting the MAC of %s: %w", tap, err)
+	}
 	if err := netlink.LinkSetMaster(t, b); err != nil {
 		return fmt.Errorf("putting %s into %s: %w", tap, bridge, err)
 	}
@@ -37,3 +44,6 @@ func PlugTAP(tap, bridge string) error {
 	}
 	return nil
 }
+
+// highestUnicast is the highest first byte of a MAC that is no group's, locally administered.
+const highestUnicast = 0xfe

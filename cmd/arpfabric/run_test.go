@@ -1,0 +1,217 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/arpfabric/arpfabric/internal/lab"
+	"github.com/arpfabric/arpfabric/internal/wire"
+	"golang.org/x/sys/unix"
+)
+
+func startRun(t *testing.T, configuration string) *program {
+	t.Helper()
+	p := arpfabric(t, nil, "run", "--config", write(t, configuration))
+	p.expectLog(t, "network attached")
+	return p
+}
+
+func TestSignalsStopItAndNothingStays(t *testing.T) {
+	for _, signal := range []unix.Signal{unix.SIGTERM, unix.SIGINT} {
+		t.Run(unix.SignalName(signal), func(t *testing.T) {
+			s := newStage(t)
+			p := startRun(t, onBridge(""))
+			s.app.expectAnswered(t)
+			must(t, p.Process.Signal(signal))
+			if code := p.wait(t); code != 0 {
+				t.Errorf("exit code %d:\n%s", code, p.output.String())
+			}
+			if guardIsThere(t) {
+				t.Error("the guard is still there")
+			}
+			s.app.Send(s.app.request("10.239.0.102"))
+			eventually(t, "db hears app again", func() bool { return s.db.heard() > 0 })
+		})
+	}
+}
+
+func TestHoldAndRelease(t *testing.T) {
+	s := newStage(t)
+	p := startRun(t, onBridge("    policy: {on_stop: hold}\n"))
+	code, out := runToEnd(t, nil, "release")
+	if want := fmt.Sprintf("another fabric runs in this network namespace (process %d)", p.Process.Pid); code != 1 || !strings.Contains(out, want) {
+		t.Errorf("release while it runs: exit code %d, %s", code, out)
+	}
+	must(t, p.Process.Signal(unix.SIGTERM))
+	if code := p.wait(t); code != 0 {
+		t.Errorf("exit code %d:\n%s", code, p.output.String())
+	}
+	s.app.Send(s.app.request("10.239.0.102"))
+	s.expectSilence(t)
+	for range 2 {
+		if code, out := runToEnd(t, nil, "release"); code != 0 || out != "" {
+			t.Errorf("release: exit code %d, %s", code, out)
+		}
+	}
+	s.app.Send(s.app.request("10.239.0.102"))
+	eventually(t, "db hears app again", func() bool { return s.db.heard() > 0 })
+}
+
+// TestKilledUnderLoad kills it while app shouts, again and again, and starts it anew: db hears nothing at any
+// moment.
+func TestKilledUnderLoad(t *testing.T) {
+	s := newStage(t)
+	p := startRun(t, onBridge(""))
+	stop := s.app.Shout(s.app.request("10.239.0.102"), s.app.request("10.239.0.1"), s.app.request("10.239.0.101"))
+	defer stop()
+	for range 5 {
+		s.app.expectAnswered(t)
+		must(t, p.Process.Kill())
+		<-p.ended
+		s.expectSilence(t)
+		p = startRun(t, onBridge(""))
+	}
+	s.app.expectAnswered(t)
+	stop()
+	s.expectSilence(t)
+}
+
+func TestSecondFabricIsRefused(t *testing.T) {
+	s := newStage(t)
+	p := startRun(t, onBridge(""))
+	code, out := runToEnd(t, nil, "run", "--config", write(t, onBridge("")))
+	want := fmt.Sprintf("arpfabric: another fabric runs in this network namespace (process %d); "+
+		"stop it, or add your network to its configuration\n", p.Process.Pid)
+	if code != 1 || out != want {
+		t.Errorf("exit code %d, %q; want 1, %q", code, out, want)
+	}
+	s.app.expectAnswered(t)
+	s.expectSilence(t)
+}
+
+func TestWhatIsMissingIsSaid(t *testing.T) {
+	network := func(attach string) string { return "    attach: " + attach + bindings }
+	tests := []struct{ name, configuration, want string }{
+		{"bridge", "networks:\n  lab:\n" + network("{bridge: br7}"), "network lab: there is no bridge br7; make it first: ip link add br7"},
+		{"not a bridge", "networks:\n  lab:\n" + network("{bridge: vnet1}"), "network lab: vnet1 is not a bridge"},
+		{"interface", "networks:\n  lab:\n" + network("{interface: eth7}"), "network lab: there is no interface eth7"},
+		{"member", "networks:\n  lab:\n" + network("{interface: vnet1}"), "network lab: vnet1 is a member of the bridge br0"},
+		{"two things", "networks:\n  a:\n" + network("{interface: eth7}") + "  b:\n" + network("{bridge: br7}"), "network b: there is no bridge br7"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			newStage(t)
+			code, out := runToEnd(t, nil, "run", "--config", write(t, tt.configuration))
+			if code != 1 || !strings.Contains(out, tt.want) {
+				t.Errorf("exit code %d, %s; want %s", code, out, tt.want)
+			}
+			if guardIsThere(t) {
+				t.Error("there is a guard")
+			}
+		})
+	}
+}
+
+func TestGroupInUse(t *testing.T) {
+	newStage(t)
+	other, err := wire.OpenBridge()
+	must(t, err)
+	defer other.Close()
+	code, out := runToEnd(t, nil, "run", "--config", write(t, onBridge("")))
+	if want := fmt.Sprintf("NFLOG group %d is in use", wire.Group); code != 1 || !strings.Contains(out, want) {
+		t.Errorf("exit code %d, %s; want %s", code, out, want)
+	}
+	if guardIsThere(t) {
+		t.Error("there is a guard")
+	}
+}
+
+func TestWithoutPrivileges(t *testing.T) {
+	lab.NeedProgram(t, "setpriv")
+	newStage(t)
+	tests := []struct{ attach, capabilities, want string }{
+		{"{bridge: br0}", "-all", "run as root or with CAP_NET_ADMIN"},
+		{"{bridge: br0}", "-all,+net_admin", "needs CAP_NET_RAW"},
+		{"{interface: lo}", "-all", "needs CAP_NET_RAW"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.attach+" "+tt.capabilities, func(t *testing.T) {
+			setpriv := []string{"setpriv", "--bounding-set", tt.capabilities, "--inh-caps", "-all"}
+			path := write(t, "networks:\n  lab:\n    attach: "+tt.attach+bindings)
+			code, out := runToEnd(t, setpriv, "run", "--config", path)
+			if code != 1 || !strings.Contains(out, tt.want) || !strings.Contains(out, "arpfabric:") {
+				t.Errorf("exit code %d, %s; want %s", code, out, tt.want)
+			}
+			if guardIsThere(t) {
+				t.Error("there is a guard")
+			}
+		})
+	}
+}
+
+func TestLogSaysWhatIsAttachedAndNoMore(t *testing.T) {
+	s := newStage(t)
+	p := startRun(t, onBridge("log: {format: json}\n"))
+	for range 10 {
+		s.app.expectAnswered(t)
+	}
+	must(t, lab.DeleteLink(s.db.Port))
+	p.expectLog(t, "port gone")
+	must(t, p.Process.Signal(unix.SIGTERM))
+	p.wait(t)
+	var lines []map[string]any
+	for line := range strings.Lines(p.output.String()) {
+		var fields map[string]any
+		if err := json.Unmarshal([]byte(line), &fields); err != nil {
+			t.Fatalf("not JSON: %s", line)
+		}
+		delete(fields, "time")
+		lines = append(lines, fields)
+	}
+	want := []string{
+		"map[attach:bridge br0 bindings:3 guard:arp level:INFO mode:vpc msg:network attached network:lab ports:2]",
+		"map[level:INFO msg:port gone network:lab port:vnet2]",
+		"map[level:INFO msg:stopping]",
+	}
+	if len(lines) != len(want) {
+		t.Fatalf("%d lines, want %d:\n%s", len(lines), len(want), p.output.String())
+	}
+	for i := range want {
+		if got := fmt.Sprint(lines[i]); got != want[i] {
+			t.Errorf("line %d is %s, want %s", i+1, got, want[i])
+		}
+	}
+}
+
+func TestLogOfEachFrame(t *testing.T) {
+	s := newStage(t)
+	p := startRun(t, onBridge("log: {level: debug}\n"))
+	s.app.Send(s.app.request("10.239.0.55"))
+	p.expectLog(t, `level=DEBUG msg="ARP, Request who-has 10.239.0.55 tell 10.239.0.101, length 28" `+
+		"network=lab port=vnet1 action=drop reason=unknown-target")
+}
+
+func TestReloadByItself(t *testing.T) {
+	s := newStage(t)
+	path := write(t, onBridge(""))
+	p := arpfabric(t, nil, "run", "--config", path)
+	p.expectLog(t, "network attached")
+
+	must(t, os.WriteFile(path, []byte("networks: {lab: {attach: {bridge: br0}, registry: {}}}\n"), 0o600))
+	p.expectLog(t, "the one before stays in force")
+	s.app.expectAnswered(t)
+
+	next := filepath.Join(filepath.Dir(path), "next")
+	must(t, os.WriteFile(next, []byte(onBridge("      10.239.0.9: \"02:00:09:de:54:a8\"\n")), 0o600))
+	must(t, os.Rename(next, path))
+	p.expectLog(t, "bindings=4")
+
+	must(t, p.Process.Signal(unix.SIGHUP))
+	eventually(t, "SIGHUP reloads", func() bool { return strings.Count(p.output.String(), "configuration reloaded") == 2 })
+	s.app.expectAnswered(t)
+	s.expectSilence(t)
+}
