@@ -41,6 +41,9 @@ func (g *Guard) Apply(p Plan) error {
 	if err == nil {
 		g.installed, err = g.inspect()
 	}
+	if err == nil && !g.installed.holds(p, chains(g.group)) {
+		err = errors.New("somebody else changed it at the same moment")
+	}
 	if err != nil {
 		return applyError(err)
 	}

@@ -16,7 +16,7 @@ func (g *Guard) Intact() bool {
 		return true
 	}
 	now, err := g.inspect()
-	if err == nil && now.equal(g.installed) && maps.EqualFunc(now.sets, g.applied.sorted(), slices.Equal) {
+	if err == nil && now.hasRules(g.installed) && maps.EqualFunc(now.sets, g.applied.sorted(), slices.Equal) {
 		return true
 	}
 	g.applied = nil
@@ -30,8 +30,20 @@ type state struct {
 	sets    map[string][]string // ports
 }
 
-func (s state) equal(other state) bool {
-	return s.dormant == other.dormant && maps.EqualFunc(s.rules, other.rules, slices.Equal)
+// hasRules reports whether the rules in s are those of another state, and in force.
+func (s state) hasRules(of state) bool {
+	return !s.dormant && maps.EqualFunc(s.rules, of.rules, slices.Equal)
+}
+
+// holds reports whether s is that of a table which has just been installed and which nobody has changed
+// since.
+func (s state) holds(p Plan, chains []chain) bool {
+	for _, ch := range chains {
+		if len(s.rules[ch.name]) != len(ch.rules) {
+			return false
+		}
+	}
+	return !s.dormant && maps.EqualFunc(s.sets, p.sorted(), slices.Equal)
 }
 
 // inspect reads the state of the table; the zero state where there is no table.

@@ -26,7 +26,7 @@ var ErrForbidden = errors.New("this machine does not let you make network namesp
 
 // Enter runs the program again, with the same arguments, in a network and a mount namespace of its own,
 // and waits for it. There, Enter sets the namespaces up and returns inside = true; here, it returns the exit
-// code for the caller to exit with. An ordinary user gets a user namespace too, and is root in it.
+// code for the caller to exit with. An ordinary user gets a user namespace too, and the privileges in it.
 //
 // It returns ErrForbidden where that isn't allowed.
 func Enter() (inside bool, code int, err error) {
@@ -36,9 +36,6 @@ func Enter() (inside bool, code int, err error) {
 	code, err = runInside()
 	return false, code, err
 }
-
-// Inside reports whether Enter has moved the program.
-func Inside() bool { return os.Getenv(insideVariable) != "" }
 
 // Environ is os.Environ for a program that may call Enter itself: a user's shell.
 func Environ() []string {
@@ -81,10 +78,19 @@ func namespaces() *syscall.SysProcAttr {
 	}
 	if os.Geteuid() != 0 {
 		attr.Cloneflags |= unix.CLONE_NEWUSER
-		attr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Geteuid(), Size: 1}}
-		attr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getegid(), Size: 1}}
+		attr.UidMappings = []syscall.SysProcIDMap{{ContainerID: os.Geteuid(), HostID: os.Geteuid(), Size: 1}}
+		attr.GidMappings = []syscall.SysProcIDMap{{ContainerID: os.Getegid(), HostID: os.Getegid(), Size: 1}}
+		attr.AmbientCaps = privileges
 	}
 	return attr
+}
+
+// privileges are the capabilities that an ordinary user has in the lab. The user is not root there, as a
+// program such as tcpdump that finds itself root tries to become somebody else, and there is nobody else.
+var privileges = []uintptr{
+	unix.CAP_NET_ADMIN, unix.CAP_NET_RAW, unix.CAP_NET_BIND_SERVICE, // the network
+	unix.CAP_SYS_ADMIN, unix.CAP_SYS_CHROOT, unix.CAP_DAC_OVERRIDE, // namespaces and mounts
+	unix.CAP_SETPCAP, // giving these up
 }
 
 // forward hands signals on to p until it has ended.

@@ -20,29 +20,30 @@ type Reloader struct {
 func (r *Reloader) Run(ctx context.Context, cfg *config.Config, loaded time.Time, signals <-chan os.Signal) {
 	w := newWatcher()
 	defer w.close()
-	for {
-		w.watch(cfg.Files, loaded)
+	for good := true; ; {
+		w.watch(cfg.Files, loaded, good)
 		if !w.wait(ctx, signals) {
 			return
 		}
 		loaded = time.Now()
-		cfg = r.reload(ctx, cfg)
+		cfg, good = r.reload(ctx, cfg)
 	}
 }
 
-// reload loads the configuration and applies it. It returns the one that is in force then.
-func (r *Reloader) reload(ctx context.Context, current *config.Config) *config.Config {
+// reload loads the configuration and applies it. It returns the one that is in force then, and whether it is
+// the one that was loaded.
+func (r *Reloader) reload(ctx context.Context, current *config.Config) (*config.Config, bool) {
 	next, err := config.Load(current.Path)
 	if err == nil {
 		err = r.Apply(ctx, next)
 	}
 	if err != nil {
 		r.Log.Error("the configuration could not be reloaded; the one before stays in force", "file", current.Path, "error", err)
-		return current
+		return current, false
 	}
 	if next.Log != current.Log {
 		r.Log.Warn("changes of `log` take effect at the next start", "file", current.Path)
 	}
 	r.Log.Info("configuration reloaded", "file", current.Path)
-	return next
+	return next, true
 }

@@ -46,13 +46,14 @@ func (w *watcher) close() {
 	}
 }
 
-// watch makes these the files that are watched. They were read after the time given.
-func (w *watcher) watch(files []string, read time.Time) {
+// watch makes these the files that are watched. They were read after the time given, and were all there then
+// if they were good.
+func (w *watcher) watch(files []string, read time.Time, good bool) {
 	if w.notify != nil {
 		w.watchFolders(files)
 	}
 	w.files, w.known = files, fingerprints(files)
-	w.stale = writtenAfter(w.known, read)
+	w.stale = writtenAfter(w.known, read) || good && missing(w.known)
 }
 
 // watchFolders watches the folders of files and of what they lead to, and no others.
@@ -136,6 +137,15 @@ const clockTick = 10 * time.Millisecond
 func writtenAfter(files map[string]fingerprint, t time.Time) bool {
 	for _, f := range files {
 		if f.changed > t.Add(-clockTick).UnixNano() {
+			return true
+		}
+	}
+	return false
+}
+
+func missing(files map[string]fingerprint) bool {
+	for _, f := range files {
+		if f == (fingerprint{}) {
 			return true
 		}
 	}

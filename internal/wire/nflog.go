@@ -5,9 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"os"
-	"strconv"
-	"strings"
 	"sync/atomic"
 
 	"github.com/mdlayher/netlink"
@@ -32,6 +29,7 @@ const (
 	msgPacket   = 0
 	msgConfig   = 1
 	cmdBind     = 1
+	cmdPFBind   = 3
 	copyPacket  = 2
 	cfgCmd      = 1
 	cfgMode     = 2
@@ -74,8 +72,8 @@ func (l *nflog) setUp() error {
 	if err := l.conn.SetReadBuffer(receiveBuffer); err != nil {
 		return fmt.Errorf("setting the receive buffer: %w", err)
 	}
-	if err := l.configure(cfgCmd, []byte{cmdBind}); err != nil {
-		return bindError(err)
+	if err := l.bind(); err != nil {
+		return err
 	}
 	copyRange := binary.BigEndian.AppendUint32(nil, SnapLen)
 	if err := l.configure(cfgMode, append(copyRange, copyPacket, 0)); err != nil {
@@ -93,9 +91,18 @@ func (l *nflog) setUp() error {
 	return nil
 }
 
-func bindError(err error) error {
+// bind takes the group. The kernel says EPERM to a process without the privilege, and also where another
+// process has the group. Only the former can't do the command before, which has no effect since Linux 3.9.
+func (l *nflog) bind() error {
+	err := l.configure(cfgCmd, []byte{cmdPFBind})
+	allowed := err == nil
+	if allowed {
+		err = l.configure(cfgCmd, []byte{cmdBind})
+	}
 	switch {
-	case errors.Is(err, unix.EPERM) && groupInUse():
+	case err == nil:
+		return nil
+	case errors.Is(err, unix.EPERM) && allowed, errors.Is(err, unix.EBUSY):
 		return fmt.Errorf("NFLOG group %d is in use: another fabric or a logger (ulogd?) runs in this network namespace; stop it", Group)
 	case errors.Is(err, unix.EPERM):
 		return fmt.Errorf("binding NFLOG group %d: not permitted; run as root or with CAP_NET_ADMIN", Group)
@@ -103,21 +110,6 @@ func bindError(err error) error {
 		return fmt.Errorf("the kernel has no NFLOG; load it with 'modprobe nfnetlink_log' (CONFIG_NETFILTER_NETLINK_LOG): %w", err)
 	}
 	return fmt.Errorf("binding NFLOG group %d: %w", Group, err)
-}
-
-// groupInUse tells the two apart that the kernel calls EPERM: a lack of privilege, and another process on
-// the group. The kernel lists the groups, one a line, in the first column.
-func groupInUse() bool {
-	list, err := os.ReadFile("/proc/thread-self/net/netfilter/nfnetlink_log")
-	if err != nil {
-		return false
-	}
-	for line := range strings.Lines(string(list)) {
-		if fields := strings.Fields(line); len(fields) > 0 && fields[0] == strconv.Itoa(Group) {
-			return true
-		}
-	}
-	return false
 }
 
 // configure sends one NFULNL_MSG_CONFIG message with one attribute and waits for its acknowledgement.
