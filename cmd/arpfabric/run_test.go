@@ -140,7 +140,7 @@ func TestWithoutPrivileges(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.attach+" "+tt.capabilities, func(t *testing.T) {
-			setpriv := []string{"setpriv", "--bounding-set", tt.capabilities, "--inh-caps", "-all"}
+			setpriv := []string{"setpriv", "--bounding-set", tt.capabilities, "--inh-caps", tt.capabilities, "--ambient-caps", tt.capabilities}
 			path := write(t, "networks:\n  lab:\n    attach: "+tt.attach+bindings)
 			code, out := runToEnd(t, setpriv, "run", "--config", path)
 			if code != 1 || !strings.Contains(out, tt.want) || !strings.Contains(out, "arpfabric:") {

@@ -54,7 +54,10 @@ func TestTAPGoesAwayWithTheFabric(t *testing.T) {
 
 func TestTAPThatWasThereStays(t *testing.T) {
 	lab.NeedTUN(t)
-	there := &netlink.Tuntap{LinkAttrs: netlink.LinkAttrs{Name: "arp0"}, Mode: netlink.TUNTAP_MODE_TAP}
+	there := &netlink.Tuntap{
+		LinkAttrs: netlink.LinkAttrs{Name: "arp0"}, Mode: netlink.TUNTAP_MODE_TAP,
+		Owner: uint32(os.Getuid()), Group: uint32(os.Getgid()),
+	}
 	if err := netlink.LinkAdd(there); err != nil {
 		t.Fatal(err)
 	}
