@@ -79,7 +79,7 @@ func (o *output) String() string {
 // test ends, at the latest.
 func arpfabric(t *testing.T, prefix []string, args ...string) *program {
 	t.Helper()
-	self, err := os.Executable()
+	self, err := filepath.Abs(os.Args[0])
 	must(t, err)
 	line := append(append(prefix, self), args...)
 	p := &program{Cmd: exec.Command(line[0], line[1:]...), ended: make(chan struct{})}
