@@ -28,6 +28,8 @@ type Capture struct {
 	out   *wire.Packet // a packet socket does not see what it sends itself
 	index int
 
+	sending sync.Mutex
+
 	mu   sync.Mutex
 	seen []Seen
 	more chan struct{} // closed, and made anew, when seen has grown
@@ -81,8 +83,10 @@ func (c *Capture) record() {
 	}
 }
 
-// Send sends a frame out of eth0. It is an error if it did not leave.
+// Send sends a frame out of eth0. It is an error if it did not leave. Several goroutines may call it at once.
 func (c *Capture) Send(frame []byte) error {
+	c.sending.Lock()
+	defer c.sending.Unlock()
 	n, err := c.out.Write([]wire.Frame{{Port: c.index, Data: frame}})
 	if err == nil && n != 1 {
 		err = fmt.Errorf("a frame of %d bytes did not leave eth0", len(frame))
