@@ -26,7 +26,19 @@ func addPair(t *testing.T, near, far string) (nearIndex, farIndex int) {
 			t.Fatal(err)
 		}
 	}
+	waitForCarrier(t, near, far)
 	return index(t, near), index(t, far)
+}
+
+// waitForCarrier waits until frames can leave: some time after an interface is up, the kernel notices.
+func waitForCarrier(t *testing.T, names ...string) {
+	t.Helper()
+	for _, name := range names {
+		eventually(t, name+" has a carrier", func() bool {
+			dev, err := netlink.LinkByName(name)
+			return err == nil && dev.Attrs().OperState == netlink.OperUp
+		})
+	}
 }
 
 func index(t *testing.T, name string) int {
@@ -120,6 +132,7 @@ func TestInterfaceDownAndUp(t *testing.T) {
 	if err := netlink.LinkSetUp(dev); err != nil {
 		t.Fatal(err)
 	}
+	waitForCarrier(t, "near0", "far0")
 	sendFrom(t, far, arpFrame(1))
 	if got := readOne(t, conn); got.Port != near {
 		t.Errorf("from port %d, want %d", got.Port, near)
