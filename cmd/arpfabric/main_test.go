@@ -243,6 +243,20 @@ func write(t *testing.T, text string) string {
 }
 
 // onBridge is the configuration of the stage; more goes below the network's name or behind it.
-func onBridge(more string) string {
-	return "networks:\n  lab:\n    attach: {bridge: br0}" + bindings + more
+func onBridge(more string) string { return attached("{bridge: br0}", more) }
+
+// onTAP is the same by a TAP.
+func onTAP(more string) string { return attached("{tap: {name: arp0, bridge: br0}}", more) }
+
+func attached(attach, more string) string {
+	return "networks:\n  lab:\n    attach: " + attach + bindings + more
+}
+
+// eachGuarded runs a test with each way to guard the stage.
+func eachGuarded(t *testing.T, test func(t *testing.T, configure func(more string) string)) {
+	t.Run("bridge", func(t *testing.T) { test(t, onBridge) })
+	t.Run("tap", func(t *testing.T) {
+		lab.NeedTUN(t)
+		test(t, onTAP)
+	})
 }

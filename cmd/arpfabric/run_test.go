@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -23,20 +24,28 @@ func startRun(t *testing.T, configuration string) *program {
 func TestSignalsStopItAndNothingStays(t *testing.T) {
 	for _, signal := range []unix.Signal{unix.SIGTERM, unix.SIGINT} {
 		t.Run(unix.SignalName(signal), func(t *testing.T) {
-			s := newStage(t)
-			p := startRun(t, onBridge(""))
-			s.app.expectAnswered(t)
-			must(t, p.Process.Signal(signal))
-			if code := p.wait(t); code != 0 {
-				t.Errorf("exit code %d:\n%s", code, p.output.String())
-			}
-			if guardIsThere(t) {
-				t.Error("the guard is still there")
-			}
-			s.app.Send(s.app.request("10.239.0.102"))
-			eventually(t, "db hears app again", func() bool { return s.db.heard() > 0 })
+			eachGuarded(t, func(t *testing.T, configure func(string) string) {
+				s := newStage(t)
+				p := startRun(t, configure(""))
+				s.app.expectAnswered(t)
+				must(t, p.Process.Signal(signal))
+				if code := p.wait(t); code != 0 {
+					t.Errorf("exit code %d:\n%s", code, p.output.String())
+				}
+				if guardIsThere(t) {
+					t.Error("the guard is still there")
+				}
+				expectNoTAP(t)
+				s.app.Send(s.app.request("10.239.0.102"))
+				eventually(t, "db hears app again", func() bool { return s.db.heard() > 0 })
+			})
 		})
 	}
+}
+
+func expectNoTAP(t *testing.T) {
+	t.Helper()
+	eventually(t, "arp0 is gone", func() bool { _, err := net.InterfaceByName("arp0"); return err != nil })
 }
 
 func TestHoldAndRelease(t *testing.T) {
@@ -64,20 +73,25 @@ func TestHoldAndRelease(t *testing.T) {
 // TestKilledUnderLoad kills it while app shouts, again and again, and starts it anew: db hears nothing at any
 // moment.
 func TestKilledUnderLoad(t *testing.T) {
-	s := newStage(t)
-	p := startRun(t, onBridge(""))
-	stop := s.app.Shout(s.app.request("10.239.0.102"), s.app.request("10.239.0.1"), s.app.request("10.239.0.101"))
-	defer stop()
-	for range 5 {
+	eachGuarded(t, func(t *testing.T, configure func(string) string) {
+		s := newStage(t)
+		p := startRun(t, configure(""))
+		stop := s.app.Shout(s.app.request("10.239.0.102"), s.app.request("10.239.0.1"), s.app.request("10.239.0.101"))
+		defer stop()
+		for range 5 {
+			s.app.expectAnswered(t)
+			must(t, p.Process.Kill())
+			<-p.ended
+			if !guardIsThere(t) {
+				t.Error("the guard is gone")
+			}
+			s.expectSilence(t)
+			p = startRun(t, configure(""))
+		}
 		s.app.expectAnswered(t)
-		must(t, p.Process.Kill())
-		<-p.ended
+		stop()
 		s.expectSilence(t)
-		p = startRun(t, onBridge(""))
-	}
-	s.app.expectAnswered(t)
-	stop()
-	s.expectSilence(t)
+	})
 }
 
 func TestSecondFabricIsRefused(t *testing.T) {
@@ -161,6 +175,8 @@ func TestLogSaysWhatIsAttachedAndNoMore(t *testing.T) {
 	}
 	must(t, lab.DeleteLink(s.db.Port))
 	p.expectLog(t, "port gone")
+	addGuest(t, 3, "late")
+	p.expectLog(t, "port attached")
 	must(t, p.Process.Signal(unix.SIGTERM))
 	p.wait(t)
 	var lines []map[string]any
@@ -175,6 +191,7 @@ func TestLogSaysWhatIsAttachedAndNoMore(t *testing.T) {
 	want := []string{
 		"map[attach:bridge br0 bindings:3 guard:arp level:INFO mode:vpc msg:network attached network:lab ports:2]",
 		"map[level:INFO msg:port gone network:lab port:vnet2]",
+		"map[level:INFO msg:port attached network:lab port:vnet3]",
 		"map[level:INFO msg:stopping]",
 	}
 	if len(lines) != len(want) {

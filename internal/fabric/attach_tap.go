@@ -44,13 +44,14 @@ func (a *tapAttachment) follow(s link.Snapshot) ([]link.Link, error) {
 // connect sets the TAP up and puts it into its bridge, where it isn't.
 func (a *tapAttachment) connect(s link.Snapshot, tap link.Link) error {
 	bridge := a.network.config().Attach.Bridge
-	if s.IsBridge(bridge) && s.MasterOf(tap.Name) != bridge {
+	isPlugged := !s.IsBridge(bridge) || s.MasterOf(tap.Name) == bridge
+	if isPlugged && tap.IsUp {
+		return nil
+	}
+	if !isPlugged {
 		if err := link.PlugTAP(tap.Name, bridge); err != nil {
 			return err
 		}
-	}
-	if tap.IsUp {
-		return nil
 	}
 	if err := link.Up(tap.Name); err != nil {
 		return fmt.Errorf("the fabric's TAP: %w", err)

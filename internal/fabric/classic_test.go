@@ -13,12 +13,15 @@ func TestClassic(t *testing.T) {
 	each(t, attachments, func(t *testing.T, s *stage) {
 		fabric := start(t, network(s.attach, "mode: classic"))
 		sent := []hostile{
-			{name: "a request for the gateway", frame: s.app.request(gatewayAddr).Frame(), reason: responder.Answered},
+			{name: "a request for the gateway", frame: s.app.request(gatewayAddr).Frame(),
+				reason: responder.Answered},
 			{name: "a request for db", frame: s.app.request(dbAddr).Frame(), reason: responder.Answered},
 			{name: "a probe", frame: vary(s.app.request(appAddr), sender(unspecified)), reason: responder.SelfProbe},
 			{name: "an announcement", frame: s.app.request(appAddr).Frame(), reason: responder.Announcement},
-			{name: "a tagged request", frame: tagged(s.app.request(dbAddr).Frame(), qTag), reason: responder.UnexpectedVLAN},
-			{name: "a spoofed request", frame: vary(s.app.request(dbAddr), sender(gatewayAddr)), reason: responder.SpoofedSender},
+			{name: "a tagged request", frame: tagged(s.app.request(dbAddr).Frame(), qTag),
+				reason: responder.UnexpectedVLAN},
+			{name: "a spoofed request", frame: vary(s.app.request(dbAddr), sender(gatewayAddr)),
+				reason: responder.SpoofedSender},
 		}
 		want := counts{}
 		for _, h := range sent {

@@ -95,7 +95,12 @@ type running struct {
 // start runs a fabric and waits until it is ready. It is stopped when the test ends, at the latest.
 func start(t *testing.T, configuration string) *running {
 	t.Helper()
-	f := fabric.New(loadConfig(t, configuration), slog.New(slog.NewTextHandler(t.Output(), nil)))
+	return startConfig(t, loadConfig(t, configuration))
+}
+
+func startConfig(t *testing.T, cfg *config.Config) *running {
+	t.Helper()
+	f := fabric.New(cfg, slog.New(slog.NewTextHandler(t.Output(), nil)))
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- f.Run(ctx) }()
@@ -221,12 +226,20 @@ func (g *guest) ask(t *testing.T) {
 	t.Helper()
 	g.asked++
 	target := netip.AddrFrom4([4]byte{10, 239, 0, firstOfMany + g.asked})
-	answered := func() bool {
-		return slices.ContainsFunc(g.answers(), func(frame []byte) bool {
-			return bytes.Equal(frame[28:32], target.AsSlice()) // SenderIP
-		})
+	repeat(t, g.Name+" is answered",
+		func() { g.Send(g.request(target).Frame()) },
+		func() bool { return g.answersFor(target) > 0 })
+}
+
+// answersFor counts the answers to requests for an address.
+func (g *guest) answersFor(target netip.Addr) int {
+	n := 0
+	for _, frame := range g.answers() {
+		if senderIP := frame[28:32]; bytes.Equal(senderIP, target.AsSlice()) {
+			n++
+		}
 	}
-	repeat(t, g.Name+" is answered", func() { g.Send(g.request(target).Frame()) }, answered)
+	return n
 }
 
 // mark returns an IPv4 packet from one guest to another, which the fabric has no say in, with a number in
@@ -262,7 +275,8 @@ func sendMark(t *testing.T, from, to *guest, number int) {
 	repeat(t, "a mark arrives at "+to.Name, func() { from.Send(m) }, func() bool { return to.hasSeen(m) })
 }
 
-// repeat does something, again every now and then, until it has had an effect. Kernels that are very busy lose frames.
+// repeat does something, again every now and then, until it has had an effect. Kernels that are very busy
+// lose frames.
 func repeat(t *testing.T, what string, do func(), done func() bool) {
 	t.Helper()
 	const pause = 50 * time.Millisecond

@@ -35,7 +35,8 @@ func hostileFrames(s *stage) []hostile {
 	}
 	for n := shortest; n < 28; n++ {
 		short := s.app.request(dbAddr).Frame()[:14+n]
-		forms = append(forms, hostile{name: fmt.Sprintf("%d bytes of ARP", n), frame: short, reason: responder.Malformed})
+		name := fmt.Sprintf("%d bytes of ARP", n)
+		forms = append(forms, hostile{name: name, frame: short, reason: responder.Malformed})
 	}
 	return forms
 }
@@ -53,11 +54,15 @@ func requests(s *stage) []hostile {
 		{name: "request of a giant's size", frame: append(ask.Frame(), bytes.Repeat([]byte{0xee}, 1500-28)...),
 			reason: responder.Answered},
 		{name: "probe of another's address", frame: vary(ask, sender(unspecified)), reason: responder.ConflictProbe},
-		{name: "probe of its own", frame: vary(ask, sender(unspecified), target(appAddr)), reason: responder.SelfProbe},
-		{name: "probe of nobody's", frame: vary(ask, sender(unspecified), target(freeAddr)), reason: responder.UnknownTarget},
-		{name: "probe, unicast", frame: vary(ask, sender(unspecified), to(s.db.MAC)), reason: responder.ConflictProbe},
+		{name: "probe of its own", frame: vary(ask, sender(unspecified), target(appAddr)),
+			reason: responder.SelfProbe},
+		{name: "probe of nobody's", frame: vary(ask, sender(unspecified), target(freeAddr)),
+			reason: responder.UnknownTarget},
+		{name: "probe, unicast", frame: vary(ask, sender(unspecified), to(s.db.MAC)),
+			reason: responder.ConflictProbe},
 		{name: "announcement", frame: vary(ask, target(appAddr)), reason: responder.Announcement},
-		{name: "announcement, unicast", frame: vary(ask, target(appAddr), to(s.db.MAC)), reason: responder.Announcement},
+		{name: "announcement, unicast", frame: vary(ask, target(appAddr), to(s.db.MAC)),
+			reason: responder.Announcement},
 	}
 }
 
@@ -68,7 +73,8 @@ func replies(s *stage) []hostile {
 		{name: "reply, broadcast", frame: reply.Frame(), reason: responder.GuestReply},
 		{name: "reply, unicast", frame: vary(reply, to(s.db.MAC)), reason: responder.GuestReply},
 		{name: "announcement in a reply", frame: vary(reply, target(appAddr)), reason: responder.GuestReply},
-		{name: "reply for the gateway", frame: vary(reply, to(s.db.MAC), sender(gatewayAddr)), reason: responder.SpoofedSender},
+		{name: "reply for the gateway", frame: vary(reply, to(s.db.MAC), sender(gatewayAddr)),
+			reason: responder.SpoofedSender},
 		{name: "announcement for the gateway", frame: vary(reply, sender(gatewayAddr), target(gatewayAddr)),
 			reason: responder.SpoofedSender},
 	}
@@ -81,13 +87,18 @@ func forgeries(s *stage) []hostile {
 		{name: "nobody's address", frame: vary(ask, sender(freeAddr)), reason: responder.UnregisteredSender},
 		{name: "another's MAC inside", frame: vary(ask, senderMAC(s.db.MAC)), reason: responder.SenderMACMismatch},
 		{name: "no MAC inside", frame: vary(ask, senderMAC(make([]byte, 6))), reason: responder.InvalidSenderMAC},
-		{name: "broadcast MAC inside", frame: vary(ask, senderMAC(ethernet.Broadcast)), reason: responder.InvalidSenderMAC},
+		{name: "broadcast MAC inside", frame: vary(ask, senderMAC(ethernet.Broadcast)),
+			reason: responder.InvalidSenderMAC},
 		{name: "multicast MAC inside", frame: vary(ask, senderMAC(net.HardwareAddr{1, 0, 0x5e, 0, 0, 1})),
 			reason: responder.InvalidSenderMAC},
-		{name: "loopback address", frame: vary(ask, sender(netip.MustParseAddr("127.0.0.1"))), reason: responder.InvalidSenderIP},
-		{name: "multicast address", frame: vary(ask, sender(netip.MustParseAddr("224.0.0.1"))), reason: responder.InvalidSenderIP},
-		{name: "reserved address", frame: vary(ask, sender(netip.MustParseAddr("240.0.0.1"))), reason: responder.InvalidSenderIP},
-		{name: "broadcast address", frame: vary(ask, sender(netip.MustParseAddr("255.255.255.255"))), reason: responder.InvalidSenderIP},
+		{name: "loopback address", frame: vary(ask, sender(netip.MustParseAddr("127.0.0.1"))),
+			reason: responder.InvalidSenderIP},
+		{name: "multicast address", frame: vary(ask, sender(netip.MustParseAddr("224.0.0.1"))),
+			reason: responder.InvalidSenderIP},
+		{name: "reserved address", frame: vary(ask, sender(netip.MustParseAddr("240.0.0.1"))),
+			reason: responder.InvalidSenderIP},
+		{name: "broadcast address", frame: vary(ask, sender(netip.MustParseAddr("255.255.255.255"))),
+			reason: responder.InvalidSenderIP},
 	}
 }
 
@@ -97,7 +108,8 @@ func malformed(s *stage) []hostile {
 	for _, op := range []arp.Operation{0, 3, 4, 8, 9, 0x0100, 0xffff} {
 		a := ask
 		a.Operation = op
-		forms = append(forms, hostile{name: fmt.Sprintf("operation %d", op), frame: a.Frame(), reason: responder.UnsupportedOperation})
+		name := fmt.Sprintf("operation %d", op)
+		forms = append(forms, hostile{name: name, frame: a.Frame(), reason: responder.UnsupportedOperation})
 	}
 	return append(forms,
 		hostile{name: "hardware type of IEEE 802", frame: patch(ask, 14, 0, 6), reason: responder.Malformed},
@@ -106,7 +118,7 @@ func malformed(s *stage) []hostile {
 		hostile{name: "hardware length 255", frame: patch(ask, 18, 255), reason: responder.Malformed},
 		hostile{name: "protocol length 16", frame: patch(ask, 19, 16), reason: responder.Malformed},
 		hostile{name: "LLC/SNAP", frame: snap(ask), reason: responder.Malformed},
-		hostile{name: "LLC/SNAP, bridge-tunnel encapsulation", frame: snap(ask, 0x00, 0x00, 0xf8), reason: responder.Malformed},
+		hostile{name: "LLC/SNAP, bridge tunnel", frame: snap(ask, 0x00, 0x00, 0xf8), reason: responder.Malformed},
 	)
 }
 
@@ -159,9 +171,12 @@ func destinations(s *stage) []hostile {
 			reason: responder.Answered, notOnTAP: true},
 		{name: "to spanning tree's group address", frame: vary(ask, to(net.HardwareAddr{0x01, 0x80, 0xc2, 0, 0, 0})),
 			reason: responder.Answered},
-		{name: "to an IPv6 group address", frame: vary(ask, to(net.HardwareAddr{0x33, 0x33, 0, 0, 0, 1})), reason: responder.Answered},
-		{name: "to an IPv4 group address", frame: vary(ask, to(net.HardwareAddr{0x01, 0x00, 0x5e, 0, 0, 1})), reason: responder.Answered},
-		{name: "to nobody", frame: vary(ask, to(net.HardwareAddr{0x02, 0xff, 0xff, 0xff, 0xff, 0xff})), reason: responder.Answered},
+		{name: "to an IPv6 group address", frame: vary(ask, to(net.HardwareAddr{0x33, 0x33, 0, 0, 0, 1})),
+			reason: responder.Answered},
+		{name: "to an IPv4 group address", frame: vary(ask, to(net.HardwareAddr{0x01, 0x00, 0x5e, 0, 0, 1})),
+			reason: responder.Answered},
+		{name: "to nobody", frame: vary(ask, to(net.HardwareAddr{0x02, 0xff, 0xff, 0xff, 0xff, 0xff})),
+			reason: responder.Answered},
 		{name: "to its sender", frame: vary(ask, to(s.app.MAC)), reason: responder.Answered},
 		{name: "to zero", frame: vary(ask, to(make([]byte, 6))), reason: responder.Answered},
 	}

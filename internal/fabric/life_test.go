@@ -81,7 +81,10 @@ func TestTAPIsDeleted(t *testing.T) {
 	s.db.shout(t)
 	before := indexOf(t, "arp0")
 	must(t, lab.DeleteLink("arp0"))
-	eventually(t, "arp0 is made anew", func() bool { l, err := net.InterfaceByName("arp0"); return err == nil && l.Index != before })
+	eventually(t, "arp0 is made anew", func() bool {
+		l, err := net.InterfaceByName("arp0")
+		return err == nil && l.Index != before
+	})
 	s.app.ask(t)
 	s.db.ask(t)
 	s.expectSilenceAmongShouters(t, s.app, s.db)
@@ -136,11 +139,11 @@ func TestGuestMovesToAnotherBridge(t *testing.T) {
 	start(t, network(s.attach))
 	s.app.shout(t)
 	addBridge(t, "br9")
-	other := addGuestOutside(t, 5, "other")
-	must(t, lab.SetMaster(other.Port, "br9"))
+	other := addGuestIn(t, "br9", 5, "other")
 
 	must(t, lab.SetMaster(s.app.Port, "br9"))
-	eventually(t, "ARP floods on the other bridge", func() bool { return other.hasSeen(s.app.request(gatewayAddr).Frame()) })
+	flooded := s.app.request(gatewayAddr).Frame()
+	eventually(t, "ARP floods on the other bridge", func() bool { return other.hasSeen(flooded) })
 	must(t, lab.SetMaster(s.app.Port, bridgeName))
 	s.app.ask(t)
 	s.expectSilenceAmongShouters(t, s.app)

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/arpfabric/arpfabric/internal/lab"
+	"github.com/arpfabric/arpfabric/internal/load"
 	"github.com/vishvananda/netlink"
 )
 
@@ -29,7 +30,10 @@ import (
 // app asks, or is hostile; db is asked; idle says nothing, so it must hear nothing. The fabric runs where
 // br0 is, and is attached to br0, to its own TAP arp0 in br0, or to eth1, which leads to br0. There, br0
 // is somebody else's switch: guests hear each other.
-func TestMain(m *testing.M) { os.Exit(lab.RunTests(m)) }
+func TestMain(m *testing.M) {
+	load.ObeyOrder()
+	os.Exit(lab.RunTests(m))
+}
 
 // An attachment is one of the ways to attach the fabric to the stage.
 type attachment struct {
@@ -120,8 +124,14 @@ type guest struct {
 // addGuest makes guest number n, a member of br0 on port vnet<n>, until the test ends.
 func addGuest(t *testing.T, n byte, name string) *guest {
 	t.Helper()
+	return addGuestIn(t, bridgeName, n, name)
+}
+
+// addGuestIn makes guest number n, a member of a bridge on port vnet<n>, until the test ends.
+func addGuestIn(t *testing.T, bridge string, n byte, name string) *guest {
+	t.Helper()
 	g := addGuestOutside(t, n, name)
-	must(t, lab.SetMaster(g.Port, bridgeName))
+	must(t, lab.SetMaster(g.Port, bridge))
 	return g
 }
 

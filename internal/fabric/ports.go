@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/arpfabric/arpfabric/config"
 	"github.com/arpfabric/arpfabric/internal/guard"
 	"github.com/arpfabric/arpfabric/internal/link"
 	"github.com/arpfabric/arpfabric/internal/wire"
@@ -57,11 +58,20 @@ func (t *ports) count(n *network) int {
 
 // add puts an interface into the table, as the port that it was before if it was one.
 func (t *ports) add(n *network, l link.Link, before *ports) {
-	in := responder.In{Port: l.Name}
-	if n.config().Attach.Interface != "" {
-		copy(in.Source[:], l.MAC)
-	}
+	in := responder.In{Port: l.Name, Source: sourceOf(n.config().Attach, l)}
 	t.byIndex[l.Index] = before.byIndex[l.Index].or(n, l, in)
+}
+
+// sourceOf returns the Ethernet source of answers where a switch that isn't the host's may learn from them. A
+// TAP can't have its own: what it is plugged into takes that for a frame of its own that has come back.
+func sourceOf(a config.Attachment, l link.Link) (source responder.MAC) {
+	switch {
+	case a.Interface != "":
+		copy(source[:], l.MAC)
+	case a.TAP != "" && a.Bridge == "":
+		source = config.DenyMAC
+	}
+	return source
 }
 
 // addHost puts the host's stack on a bridge into the table.

@@ -1,5 +1,3 @@
-// Package load asks for addresses as fast as they are answered, and measures it. It sends and reads in
-// batches, so that it is not what is measured.
 package load
 
 import (
@@ -9,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/arpfabric/arpfabric/internal/wire"
@@ -25,13 +24,15 @@ const (
 	attempts = 20
 )
 
-// Asker asks for addresses out of an interface, and reads the answers there.
-type Asker struct {
+// An asker sends requests out of an interface and reads the answers there.
+type asker struct {
 	conn     *wire.Packet
 	requests []request
 	next     int                 // into requests
 	waiting  map[ipv4]wire.Frame // requests without an answer
 	frames   []wire.Frame        // that are sent, or were read
+	times    []time.Duration     // from when its burst was sent to each answer
+	lost     int
 }
 
 // ipv4 is an address as it stands in a frame.
@@ -42,16 +43,14 @@ type request struct {
 	frame  wire.Frame
 }
 
-// Open makes an Asker in the network namespace of the calling thread. It asks as the guest that has addr
-// and the MAC of the interface of that name, for the targets in turn.
-func Open(name string, addr netip.Addr, targets []netip.Addr) (*Asker, error) {
-	eth, err := net.InterfaceByName(name)
+func newAsker(o Order) (*asker, error) {
+	eth, err := net.InterfaceByName(o.Interface)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
+		return nil, fmt.Errorf("%s: %w", o.Interface, err)
 	}
-	a := &Asker{waiting: map[ipv4]wire.Frame{}, frames: make([]wire.Frame, wire.MaxBatch)}
-	for _, target := range targets {
-		data, err := requestFrame(eth.HardwareAddr, addr, target)
+	a := &asker{waiting: map[ipv4]wire.Frame{}, frames: make([]wire.Frame, wire.MaxBatch)}
+	for _, target := range o.Targets {
+		data, err := requestFrame(eth.HardwareAddr, o.Sender, target)
 		if err != nil {
 			return nil, fmt.Errorf("a request for %s: %w", target, err)
 		}
@@ -61,11 +60,8 @@ func Open(name string, addr netip.Addr, targets []netip.Addr) (*Asker, error) {
 	return a, err
 }
 
-// Close closes the Asker's socket.
-func (a *Asker) Close() error { return a.conn.Close() }
-
-func requestFrame(mac net.HardwareAddr, addr, target netip.Addr) ([]byte, error) {
-	packet, err := arp.NewPacket(arp.OperationRequest, mac, addr, ethernet.Broadcast, target)
+func requestFrame(mac net.HardwareAddr, sender, target netip.Addr) ([]byte, error) {
+	packet, err := arp.NewPacket(arp.OperationRequest, mac, sender, ethernet.Broadcast, target)
 	if err != nil {
 		return nil, err
 	}
@@ -82,46 +78,42 @@ func requestFrame(mac net.HardwareAddr, addr, target netip.Addr) ([]byte, error)
 	return frame.MarshalBinary()
 }
 
-// Result is how the answers came.
-type Result struct {
-	Times []time.Duration // from when the burst was sent to each answer
-	Lost  int             // requests that had no answer in time, and were sent again
-}
-
-// Ask sends n requests, burst at a time (1 to wire.MaxBatch), each burst when the one before is answered.
-// It is an error if a request stays without an answer.
-func (a *Asker) Ask(n, burst int) (Result, error) {
-	r := Result{Times: make([]time.Duration, 0, n)}
+// ask sends n requests in bursts, each when the one before is answered.
+func (a *asker) ask(n, burst int) (Result, error) {
+	a.times = make([]time.Duration, 0, n)
+	start := time.Now()
 	for left := n; left > 0; left -= burst {
-		if err := a.ask(min(left, burst), &r); err != nil {
-			return r, err
+		if err := a.askBurst(min(left, burst)); err != nil {
+			return Result{}, err
 		}
 	}
-	return r, nil
+	took := time.Since(start)
+	slices.Sort(a.times)
+	return Result{Took: took, P99: a.times[(n-1)*99/100], Lost: a.lost}, nil
 }
 
-func (a *Asker) ask(burst int, r *Result) error {
-	for range burst {
+func (a *asker) askBurst(size int) error {
+	for range size {
 		asked := a.requests[a.next]
 		a.waiting[asked.target] = asked.frame
 		a.next = (a.next + 1) % len(a.requests)
 	}
-	sent := time.Now()
+	start := time.Now()
 	for range attempts {
 		if err := a.send(); err != nil {
 			return err
 		}
-		err := a.read(sent, r)
+		err := a.read(start)
 		if !errors.Is(err, os.ErrDeadlineExceeded) {
 			return err
 		}
-		r.Lost += len(a.waiting)
+		a.lost += len(a.waiting)
 	}
 	return fmt.Errorf("%d requests were sent %d times and not answered", len(a.waiting), attempts)
 }
 
 // send sends the requests that wait for an answer.
-func (a *Asker) send() error {
+func (a *asker) send() error {
 	n := 0
 	for _, frame := range a.waiting {
 		a.frames[n] = frame
@@ -131,8 +123,8 @@ func (a *Asker) send() error {
 	return err
 }
 
-// read reads until no request waits, or patience ends.
-func (a *Asker) read(sent time.Time, r *Result) error {
+// read reads until no request waits, or until patience ends. The burst was sent at start.
+func (a *asker) read(start time.Time) error {
 	if err := a.conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
 		return err
 	}
@@ -141,21 +133,19 @@ func (a *Asker) read(sent time.Time, r *Result) error {
 		if err != nil {
 			return err
 		}
-		took := time.Since(sent)
+		took := time.Since(start)
 		for _, frame := range a.frames[:n] {
 			if a.take(frame.Data) {
-				r.Times = append(r.Times, took)
+				a.times = append(a.times, took)
 			}
 		}
 	}
 	return nil
 }
 
-// take reports whether a frame answers a request that waits. That then waits no more.
-func (a *Asker) take(frame []byte) bool {
-	const (
-		operation, sender, end = 20, 28, 42 // RFC 826, behind 14 bytes of Ethernet header
-	)
+// take reports whether a frame answers a request that waits. That one waits no more.
+func (a *asker) take(frame []byte) bool {
+	const operation, sender, end = 20, 28, 42 // RFC 826, after 14 bytes of Ethernet header
 	if len(frame) < end || !bytes.Equal(frame[operation:operation+2], []byte{0, byte(arp.OperationReply)}) {
 		return false
 	}

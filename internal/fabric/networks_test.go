@@ -1,0 +1,100 @@
+package fabric_test
+
+import (
+	"net/netip"
+	"testing"
+
+	"github.com/arpfabric/arpfabric/internal/lab"
+	"github.com/arpfabric/arpfabric/responder"
+)
+
+// secondNetwork goes behind network. Its gateway has the address of the first one's, and another MAC.
+func secondNetwork(attach string) string {
+	return "  second:\n    attach: " + attach + `
+    registry:
+      10.239.0.1:   "02:00:00:de:55:a8"
+      10.239.0.104: "02:00:09:de:54:a8"
+      10.239.0.105: "02:00:0a:de:54:a8"
+      10.239.0.128-10.239.0.191: "02:00:0b:de:54:a8"
+`
+}
+
+var secondGatewayMAC = responder.MAC{0x02, 0x00, 0x00, 0xde, 0x55, 0xa8}
+
+func TestTwoNetworks(t *testing.T) {
+	tests := []struct {
+		attach string
+		needs  func(*testing.T)
+	}{
+		{"{bridge: br1}", func(*testing.T) {}},
+		{"{tap: {name: arp1, bridge: br1}}", func(t *testing.T) { lab.NeedTUN(t) }},
+	}
+	for _, tt := range tests {
+		t.Run(tt.attach, func(t *testing.T) {
+			tt.needs(t)
+			s := build(t, onBridge)
+			addBridge(t, "br1")
+			other, listener := addGuestIn(t, "br1", 4, "other"), addGuestIn(t, "br1", 5, "listener")
+			start(t, network(s.attach)+secondNetwork(tt.attach))
+
+			s.app.send(t, s.app.request(gatewayAddr).Frame())
+			s.app.expectAnswer(t, 1, gatewayAddr, gatewayMAC)
+			other.send(t, other.request(gatewayAddr).Frame())
+			other.expectAnswer(t, 1, gatewayAddr, secondGatewayMAC)
+
+			// Each has a registry of its own: there is no db on the second.
+			other.send(t, other.request(dbAddr).Frame())
+			other.send(t, other.request(gatewayAddr).Frame())
+			other.expectAnswer(t, 2, gatewayAddr, secondGatewayMAC)
+
+			s.expectSilence(t, s.db, s.idle)
+			sendMark(t, other, listener, 1)
+			if heard := listener.heard(); len(heard) > 0 {
+				t.Errorf("listener heard %x", heard)
+			}
+		})
+	}
+}
+
+// TestUplinks holds that uplinks are left alone: what comes in by one reaches the guests, and guests' ARP
+// does not leave by it.
+func TestUplinks(t *testing.T) {
+	s := build(t, onBridge)
+	outside := addGuestIn(t, bridgeName, 4, "outside")
+	fabric := start(t, network("{bridge: br0, uplinks: [vnet4]}"))
+	if fabric.counts("vnet4") != nil {
+		t.Error("the uplink is a guest port")
+	}
+	request := outside.request(netip.MustParseAddr("10.239.0.250")).Frame()
+	outside.send(t, request)
+	for _, g := range []*guest{s.app, s.db, s.idle} {
+		eventually(t, g.Name+" hears the uplink", func() bool { return g.hasSeen(request) })
+	}
+	for i, h := range hostileFrames(s) {
+		s.app.send(t, h.frame)
+		sendMark(t, s.app, outside, i)
+		if heard := outside.heard(); len(heard) > 0 {
+			t.Fatalf("%s: it left by the uplink: %x", h.name, heard)
+		}
+	}
+	sendMark(t, outside, s.app, 1)
+}
+
+// TestInterfaceLeavesItsOwnAddressesToTheKernel holds this for an address that the interface gets while the
+// fabric runs.
+func TestInterfaceLeavesItsOwnAddressesToTheKernel(t *testing.T) {
+	s := build(t, onInterface)
+	fabric := start(t, network(s.attach))
+	own := netip.MustParseAddr("10.239.0.191")
+	must(t, lab.AddAddress("eth1", netip.PrefixFrom(own, 32)))
+	repeat(t, "the address is the host's",
+		func() { s.app.Send(s.app.request(own).Frame()) },
+		func() bool { return fabric.counts("eth1")[responder.HostAddress] > 0 })
+	s.app.ask(t) // answers come in order: after this one, no earlier one is on its way
+	before := s.app.answersFor(own)
+	s.app.send(t, s.app.request(own).Frame())
+	s.app.ask(t)
+	if after := s.app.answersFor(own); after > before {
+		t.Errorf("the fabric answers for the interface's own address")
+	}
+}

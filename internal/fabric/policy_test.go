@@ -1,0 +1,93 @@
+package fabric_test
+
+import (
+	"testing"
+
+	"github.com/arpfabric/arpfabric/config"
+	"github.com/arpfabric/arpfabric/internal/lab"
+	"github.com/arpfabric/arpfabric/responder"
+)
+
+func TestPolicy(t *testing.T) {
+	tests := []struct {
+		name, policy string
+		vary         []variation // of a request for the gateway
+		reason       responder.Reason
+		isAt         responder.MAC // zero where there is no answer
+	}{
+		{"self_probe by default", "{}", []variation{sender(unspecified), target(appAddr)},
+			responder.SelfProbe, appMAC},
+		{"self_probe: drop", "{self_probe: drop}", []variation{sender(unspecified), target(appAddr)},
+			responder.SelfProbe, responder.MAC{}},
+		{"unallocated_probe by default", "{}", []variation{sender(unspecified), target(freeAddr)},
+			responder.UnknownTarget, responder.MAC{}},
+		{"unallocated_probe: deny", "{unallocated_probe: deny}", []variation{sender(unspecified), target(freeAddr)},
+			responder.UnallocatedProbe, config.DenyMAC},
+		{"sender by default", "{}", []variation{sender(freeAddr)}, responder.UnregisteredSender, responder.MAC{}},
+		{"sender: any", "{sender: any}", []variation{sender(freeAddr)}, responder.Answered, gatewayMAC},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			s := build(t, onBridge)
+			fabric := start(t, network(s.attach, "policy: "+tt.policy))
+			request := s.app.request(gatewayAddr)
+			for _, v := range tt.vary {
+				v(&request)
+			}
+			s.app.send(t, request.Frame())
+			fabric.expectCounts(t, s.port, counts{tt.reason: 1}, tt.name)
+			if tt.isAt != (responder.MAC{}) {
+				s.app.expectAnswer(t, 1, request.TargetIP, tt.isAt)
+				return
+			}
+			s.app.send(t, s.app.request(dbAddr).Frame()) // answers come in order
+			s.app.expectAnswer(t, 1, dbAddr, dbMAC)
+		})
+	}
+}
+
+// TestDeniedProbe holds that a client which detects address conflicts gives an address without a binding up
+// where the policy says so.
+func TestDeniedProbe(t *testing.T) {
+	lab.NeedProgram(t, "arping")
+	probe := []string{"-D", "-c", "1", "-I", "eth0", freeAddr.String()}
+	s := build(t, onBridge)
+	fabric := start(t, network(s.attach))
+	s.app.expectSuccess(t, "arping", probe...)
+	fabric.stop()
+	start(t, network(s.attach, "policy: {unallocated_probe: deny}"))
+	s.app.expectFailure(t, "arping", probe...)
+}
+
+// TestGuardNone holds that the fabric answers, and the bridge is left alone.
+func TestGuardNone(t *testing.T) {
+	each(t, guarded, func(t *testing.T, s *stage) {
+		start(t, network(s.attach, "policy: {guard: none}"))
+		request := s.app.request(gatewayAddr).Frame()
+		s.app.send(t, request)
+		s.app.expectAnswer(t, 1, gatewayAddr, gatewayMAC)
+		eventually(t, "idle hears the request", func() bool { return s.idle.hasSeen(request) })
+	})
+}
+
+// TestBoundToAPort holds that a binding with a port is good from that port alone.
+func TestBoundToAPort(t *testing.T) {
+	s := build(t, onBridge)
+	fabric := start(t, `networks:
+  lab:
+    attach: {bridge: br0}
+    registry:
+      10.239.0.1:   "02:00:00:de:54:a8"
+      10.239.0.101: {mac: "02:00:06:de:54:a8", port: vnet1}
+`)
+	request := s.app.request(gatewayAddr)
+	s.app.send(t, request.Frame())
+	s.app.expectAnswer(t, 1, gatewayAddr, gatewayMAC)
+	s.db.send(t, request.Frame())
+	fabric.expectCounts(t, "vnet2", counts{responder.SpoofedSender: 1}, "the same from another port")
+	fabric.expectCounts(t, "vnet1", counts{responder.Answered: 1}, "one request")
+	sendMark(t, s.app, s.db, 1)
+	if heard := s.db.heard(); len(heard) > 0 {
+		t.Errorf("db heard %x", heard)
+	}
+}

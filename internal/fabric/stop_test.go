@@ -1,0 +1,171 @@
+package fabric_test
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/arpfabric/arpfabric/internal/fabric"
+	"github.com/arpfabric/arpfabric/internal/guard"
+	"github.com/arpfabric/arpfabric/internal/lab"
+	"github.com/arpfabric/arpfabric/internal/wire"
+	"github.com/google/nftables"
+	"github.com/vishvananda/netlink"
+	"go.uber.org/goleak"
+)
+
+// TestStopLeavesNothing holds that goroutines, descriptors, interfaces and rules are what they were before.
+func TestStopLeavesNothing(t *testing.T) {
+	each(t, attachments, func(t *testing.T, s *stage) {
+		goroutines := goleak.IgnoreCurrent()
+		descriptors, links := listDescriptors(t), listLinks(t)
+		fabric := start(t, network(s.attach))
+		s.app.ask(t)
+		fabric.stop()
+		goleak.VerifyNone(t, goroutines)
+		if now := listDescriptors(t); !slices.Equal(now, descriptors) {
+			t.Errorf("descriptors before:\n%q\nafter:\n%q", descriptors, now)
+		}
+		eventually(t, "the interfaces are as before", func() bool { return slices.Equal(listLinks(t), links) })
+		if guardIsThere(t) {
+			t.Error("the guard is still there")
+		}
+	})
+}
+
+func TestStopHoldsTheGuard(t *testing.T) {
+	each(t, guarded, func(t *testing.T, s *stage) {
+		t.Cleanup(removeGuard)
+		configuration := network(s.attach, "policy: {on_stop: hold}")
+		fabric := start(t, configuration)
+		s.app.shout(t)
+		s.app.ask(t)
+		fabric.stop()
+		if !guardIsThere(t) {
+			t.Error("the guard is gone")
+		}
+		s.expectSilenceAmongShouters(t, s.app)
+
+		start(t, configuration) // which takes the guard over
+		s.app.ask(t)
+		s.expectSilenceAmongShouters(t, s.app)
+	})
+}
+
+// TestStopHoldsOneOfTwo holds that of two networks, the guard of the one that says so stays.
+func TestStopHoldsOneOfTwo(t *testing.T) {
+	t.Cleanup(removeGuard)
+	s := build(t, onBridge)
+	addBridge(t, "br1")
+	free := addGuestIn(t, "br1", 4, "free")
+	listener := addGuestIn(t, "br1", 5, "listener")
+	fabric := start(t, network(s.attach, "policy: {on_stop: hold}")+secondNetwork("{bridge: br1}"))
+	s.app.ask(t)
+	free.ask(t)
+	fabric.stop()
+	s.app.send(t, s.app.request(gatewayAddr).Frame())
+	s.expectSilence(t, s.db, s.idle)
+	heard := free.request(gatewayAddr).Frame()
+	free.send(t, heard)
+	eventually(t, "the other bridge is a plain one again", func() bool { return listener.hasSeen(heard) })
+}
+
+// TestRefusedStartChangesNothing holds that a fabric that can't start leaves interfaces and rules as they were.
+func TestRefusedStartChangesNothing(t *testing.T) {
+	onTAP := network("{tap: {name: arp0, bridge: br0}}")
+	tests := []struct{ name, configuration, want string }{
+		{"no bridge for a TAP", network("{tap: {name: arp0, bridge: br7}}"),
+			"network lab: there is no bridge br7; make it first"},
+		{"one of two networks", onTAP + secondNetwork("{interface: eth7}"),
+			"network second: there is no interface eth7"},
+		{"both networks", network("{bridge: br7}") + secondNetwork("{interface: eth7}"),
+			"network lab: there is no bridge br7; make it first: " +
+				"ip link add br7 type bridge && ip link set br7 up\n" +
+				"network second: there is no interface eth7"},
+		{"a TAP's name is taken", network("{tap: {name: vnet1, bridge: br0}}"),
+			"vnet1 is there already and is not a TAP"},
+		{"the second TAP's name is taken", onTAP + secondNetwork("{tap: {name: vnet1}}"),
+			"vnet1 is there already and is not a TAP"},
+	}
+	s := build(t, onBridge)
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			lab.NeedTUN(t)
+			links := listLinks(t)
+			expectRefusal(t, tt.configuration, tt.want)
+			if guardIsThere(t) {
+				t.Error("it left a guard")
+			}
+			eventually(t, "the interfaces are as before", func() bool { return slices.Equal(listLinks(t), links) })
+		})
+	}
+	t.Run("another fabric runs", func(t *testing.T) {
+		start(t, network(s.attach))
+		expectRefusal(t, network(s.attach), "another fabric runs in this network namespace (process")
+		s.app.ask(t)
+		s.expectSilence(t, s.db, s.idle)
+	})
+	t.Run("the NFLOG group is another's", func(t *testing.T) {
+		lab.NeedTUN(t)
+		other, err := wire.OpenBridge()
+		must(t, err)
+		defer other.Close()
+		addBridge(t, "br1")
+		links := listLinks(t)
+		expectRefusal(t, onTAP+secondNetwork("{bridge: br1}"), "NFLOG group 16722 is in use")
+		if guardIsThere(t) {
+			t.Error("it left a guard")
+		}
+		eventually(t, "the interfaces are as before", func() bool { return slices.Equal(listLinks(t), links) })
+	})
+}
+
+func expectRefusal(t *testing.T, configuration, want string) {
+	t.Helper()
+	f := fabric.New(loadConfig(t, configuration), slog.New(slog.NewTextHandler(t.Output(), nil)))
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	err := f.Run(ctx)
+	if err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("Run: %v; want: %s", err, want)
+	}
+}
+
+func listDescriptors(t *testing.T) []string {
+	t.Helper()
+	entries, err := os.ReadDir("/proc/self/fd")
+	must(t, err)
+	var list []string
+	for _, e := range entries {
+		// Of a descriptor that is gone by now, the one that reads the folder, there is no target.
+		if target, err := os.Readlink("/proc/self/fd/" + e.Name()); err == nil {
+			list = append(list, e.Name()+" "+target)
+		}
+	}
+	return list
+}
+
+func listLinks(t *testing.T) []string {
+	t.Helper()
+	links, err := netlink.LinkList()
+	must(t, err)
+	var names []string
+	for _, l := range links {
+		names = append(names, l.Attrs().Name)
+	}
+	return names
+}
+
+func guardIsThere(t *testing.T) bool {
+	t.Helper()
+	c, err := nftables.New()
+	must(t, err)
+	tables, err := c.ListTablesOfFamily(nftables.TableFamilyBridge)
+	must(t, err)
+	return slices.ContainsFunc(tables, func(table *nftables.Table) bool { return table.Name == guard.TableName })
+}
+
+func removeGuard() { guard.New(wire.Group).Remove() }
