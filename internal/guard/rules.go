@@ -71,6 +71,7 @@ func chains(group uint16) []chain {
 		{name: "output", hook: nftables.ChainHookOutput, rules: []rule{
 			{"the host's ARP is for the fabric too", to(setGuests), jump(chainHandOver)},
 			{"the host's ARP is for the TAP alone", to(setSteered), jump(chainButARP)},
+			{"the TAP hears ARP alone", to(setTAPs), jump(chainARPAlone)},
 		}},
 		{name: "forward", hook: nftables.ChainHookForward, rules: []rule{
 			{"the TAP hears ARP alone", to(setTAPs), jump(chainARPAlone)},
