@@ -4,6 +4,8 @@ import (
 	"context"
 	"log/slog"
 	"os"
+	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/arpfabric/arpfabric/config"
@@ -27,6 +29,7 @@ func (r *Reloader) Run(ctx context.Context, cfg *config.Config, loaded time.Time
 		}
 		loaded = time.Now()
 		cfg, good = r.reload(ctx, cfg)
+		debug.FreeOSMemory() // what the registry before took
 	}
 }
 
@@ -38,7 +41,7 @@ func (r *Reloader) reload(ctx context.Context, current *config.Config) (*config.
 		err = r.Apply(ctx, next)
 	}
 	if err != nil {
-		r.Log.Error("the configuration could not be reloaded; the one before stays in force", "file", current.Path, "error", err)
+		r.logProblems(current.Path, err)
 		return current, false
 	}
 	if next.Log != current.Log {
@@ -46,4 +49,12 @@ func (r *Reloader) reload(ctx context.Context, current *config.Config) (*config.
 	}
 	r.Log.Info("configuration reloaded", "file", current.Path)
 	return next, true
+}
+
+// logProblems logs each problem of a configuration that could not be put in force.
+func (r *Reloader) logProblems(path string, err error) {
+	r.Log.Error("the configuration could not be reloaded; the one before stays in force", "file", path)
+	for problem := range strings.SplitSeq(err.Error(), "\n") {
+		r.Log.Error(problem)
+	}
 }
