@@ -19,13 +19,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// BenchmarkAnswers lets a guest ask for a thousand addresses, again and again:
+// BenchmarkAnswers lets a guest ask for the addresses of a thousand bindings, again and again:
 //
 //	guest's eth0 --- veth pair --- benchPort --- who answers
 //
 // The guest waits for the answer before it asks again (burst=1), or for those to a whole burst. An op is
-// one answer. p99-ns is how long after their burst 99 of 100 answers have come, the time it takes to wake
-// the guest up included; lost is how many requests had to be sent again.
+// one answer. p99-ns is how long after their burst 99 of 100 answers had arrived, as tcpdump would see it:
+// waking the guest up comes on top. lost is how many requests had to be sent again.
 func BenchmarkAnswers(b *testing.B) {
 	for _, who := range []struct {
 		name   string

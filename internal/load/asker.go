@@ -31,7 +31,7 @@ type asker struct {
 	next     int                 // into requests
 	waiting  map[ipv4]wire.Frame // requests without an answer
 	frames   []wire.Frame        // that are sent, or were read
-	times    []time.Duration     // from when its burst was sent to each answer
+	times    []time.Duration     // from when its burst was sent until each answer arrived
 	lost     int
 }
 
@@ -56,8 +56,10 @@ func newAsker(o Order) (*asker, error) {
 		}
 		a.requests = append(a.requests, request{target.As4(), wire.Frame{Port: eth.Index, Data: data}})
 	}
-	a.conn, err = wire.OpenPacket(eth.Index, unix.ETH_P_ARP)
-	return a, err
+	if a.conn, err = wire.OpenPacket(eth.Index, unix.ETH_P_ARP); err != nil {
+		return nil, err
+	}
+	return a, a.conn.StampArrivals()
 }
 
 func requestFrame(mac net.HardwareAddr, sender, target netip.Addr) ([]byte, error) {
@@ -133,10 +135,9 @@ func (a *asker) read(start time.Time) error {
 		if err != nil {
 			return err
 		}
-		took := time.Since(start)
-		for _, frame := range a.frames[:n] {
+		for i, frame := range a.frames[:n] {
 			if a.take(frame.Data) {
-				a.times = append(a.times, took)
+				a.times = append(a.times, a.conn.Arrived(i).Sub(start))
 			}
 		}
 	}

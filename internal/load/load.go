@@ -27,7 +27,7 @@ type Order struct {
 // Result is how an order went.
 type Result struct {
 	Took time.Duration // in all
-	P99  time.Duration // 99 of 100 answers had come that long after their burst was sent
+	P99  time.Duration // 99 of 100 answers arrived so soon after their burst was sent
 	Lost int           // requests that had no answer in time, 100 ms, and were sent again
 }
 

@@ -28,9 +28,9 @@ type receiver struct {
 	errno   syscall.Errno
 }
 
-// controlWords is room for the one control message that is asked for, a packet socket's auxiliary data, in
-// 8-byte words: the kernel wants it aligned.
-const controlWords = 5
+// controlWords is room for the control messages that are asked for: a packet socket's auxiliary data (36
+// bytes) and the time of arrival (32). It is counted in 8-byte words: the kernel aligns them so.
+const controlWords = 5 + 4
 
 // newReceiver makes a receiver that reads dataLen bytes of each datagram, into a buffer with room for
 // spare more.
@@ -76,6 +76,19 @@ func (r *receiver) tryReceive(fd uintptr) bool {
 // data returns what datagram i holds.
 func (r *receiver) data(i int) []byte {
 	return r.buffers[i][:min(int(r.messages[i].length), len(r.buffers[i]))]
+}
+
+// controlData returns what the control message of that kind says about datagram i (cmsg(3)), or nil.
+func (r *receiver) controlData(i int, level, kind int32) unsafe.Pointer {
+	at, end := 0, int(r.messages[i].header.Controllen)
+	for at+unix.SizeofCmsghdr <= end {
+		h := (*unix.Cmsghdr)(unsafe.Add(unsafe.Pointer(&r.control[i]), at))
+		if h.Level == level && h.Type == kind {
+			return unsafe.Add(unsafe.Pointer(h), unix.SizeofCmsghdr)
+		}
+		at += unix.CmsgSpace(int(h.Len) - unix.SizeofCmsghdr)
+	}
+	return nil
 }
 
 // A sender writes frames out of interfaces over a packet socket, up to MaxBatch in one system call,

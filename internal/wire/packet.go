@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"sync/atomic"
 	"time"
-	"unsafe"
 
 	"github.com/mdlayher/ethernet"
 	"github.com/mdlayher/socket"
@@ -94,6 +93,21 @@ func (p *Packet) Read(batch []Frame) (int, error) {
 // Outgoing reports whether frame i of the last Read left by the interface instead of arriving there.
 func (p *Packet) Outgoing(i int) bool { return p.receiver.from[i].Pkttype == unix.PACKET_OUTGOING }
 
+// StampArrivals has the kernel note when frames arrive (SO_TIMESTAMPNS, timestamping.rst in the kernel's
+// documentation).
+func (p *Packet) StampArrivals() error {
+	if err := p.socket.SetsockoptInt(unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, 1); err != nil {
+		return fmt.Errorf("asking for the time of arrival (SO_TIMESTAMPNS): %w", err)
+	}
+	return nil
+}
+
+// Arrived returns when frame i of the last Read arrived. Arrivals must be stamped.
+func (p *Packet) Arrived(i int) time.Time {
+	stamp := (*unix.Timespec)(p.receiver.controlData(i, unix.SOL_SOCKET, unix.SCM_TIMESTAMPNS))
+	return time.Unix(stamp.Unix())
+}
+
 // tagLen is the length of a VLAN tag (IEEE 802.1Q), in bytes.
 const tagLen = 4
 
@@ -101,7 +115,7 @@ const tagLen = 4
 func (p *Packet) frame(i int) []byte {
 	r := p.receiver
 	data := r.data(i)
-	aux := r.auxdata(i)
+	aux := (*unix.TpacketAuxdata)(r.controlData(i, unix.SOL_PACKET, unix.PACKET_AUXDATA))
 	if aux == nil || aux.Status&unix.TP_STATUS_VLAN_VALID == 0 || len(data) < macsLen {
 		return data
 	}
@@ -121,18 +135,6 @@ const macsLen = 12
 func putTag(frame []byte, tpid, tci uint16) {
 	binary.BigEndian.PutUint16(frame[macsLen:], tpid)
 	binary.BigEndian.PutUint16(frame[macsLen+2:], tci)
-}
-
-// auxdata returns the auxiliary data that came with datagram i, or nil.
-func (r *receiver) auxdata(i int) *unix.TpacketAuxdata {
-	const headerLen = unix.SizeofCmsghdr
-	control := unsafe.Pointer(&r.control[i])
-	h := (*unix.Cmsghdr)(control)
-	if r.messages[i].header.Controllen < headerLen+uint64(unsafe.Sizeof(unix.TpacketAuxdata{})) ||
-		h.Level != unix.SOL_PACKET || h.Type != unix.PACKET_AUXDATA {
-		return nil
-	}
-	return (*unix.TpacketAuxdata)(unsafe.Add(control, headerLen))
 }
 
 // Write implements Conn.
