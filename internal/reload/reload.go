@@ -22,33 +22,33 @@ type Reloader struct {
 func (r *Reloader) Run(ctx context.Context, cfg *config.Config, loaded time.Time, signals <-chan os.Signal) {
 	w := newWatcher()
 	defer w.close()
-	for good := true; ; {
-		w.watch(cfg.Files, loaded, good)
+	var before map[string]fingerprint
+	for {
+		w.watch(cfg.Files, before, loaded)
 		if !w.wait(ctx, signals) {
 			return
 		}
-		loaded = time.Now()
-		cfg, good = r.reload(ctx, cfg)
+		before, loaded = fingerprints(cfg.Files), time.Now()
+		cfg = r.reload(ctx, cfg)
 		debug.FreeOSMemory() // what the registry before took
 	}
 }
 
-// reload loads the configuration and applies it. It returns the one that is in force then, and whether it is
-// the one that was loaded.
-func (r *Reloader) reload(ctx context.Context, current *config.Config) (*config.Config, bool) {
+// reload loads the configuration and applies it. It returns the one that is in force then.
+func (r *Reloader) reload(ctx context.Context, current *config.Config) *config.Config {
 	next, err := config.Load(current.Path)
 	if err == nil {
 		err = r.Apply(ctx, next)
 	}
 	if err != nil {
 		r.logProblems(current.Path, err)
-		return current, false
+		return current
 	}
 	if next.Log != current.Log {
 		r.Log.Warn("changes of `log` take effect at the next start", "file", current.Path)
 	}
 	r.Log.Info("configuration reloaded", "file", current.Path)
-	return next, true
+	return next
 }
 
 // logProblems logs each problem of a configuration that could not be put in force.

@@ -46,14 +46,20 @@ func (w *watcher) close() {
 	}
 }
 
-// watch makes these the files that are watched. They were read after the time given, and were all there then
-// if they were good.
-func (w *watcher) watch(files []string, read time.Time, good bool) {
+// watch makes these the files that are watched. They were read after the time given, and were as in before
+// then, as far as that is known.
+func (w *watcher) watch(files []string, before map[string]fingerprint, read time.Time) {
 	if w.notify != nil {
 		w.watchFolders(files)
 	}
 	w.files, w.known = files, fingerprints(files)
-	w.stale = writtenAfter(w.known, read) || good && missing(w.known)
+	w.stale = false
+	for file, now := range w.known {
+		was, known := before[file]
+		if known && was != now || !known && now.mayBeNewerThan(read) {
+			w.stale = true
+		}
+	}
 }
 
 // watchFolders watches the folders of files and of what they lead to, and no others.
@@ -134,20 +140,7 @@ func fingerprints(files []string) map[string]fingerprint {
 // clockTick is how far the times that file systems note may lag behind the clock.
 const clockTick = 10 * time.Millisecond
 
-func writtenAfter(files map[string]fingerprint, t time.Time) bool {
-	for _, f := range files {
-		if f.changed > t.Add(-clockTick).UnixNano() {
-			return true
-		}
-	}
-	return false
-}
-
-func missing(files map[string]fingerprint) bool {
-	for _, f := range files {
-		if f == (fingerprint{}) {
-			return true
-		}
-	}
-	return false
+// mayBeNewerThan reports whether a file that was there at a time may have changed since.
+func (f fingerprint) mayBeNewerThan(t time.Time) bool {
+	return f == fingerprint{} || f.changed > t.Add(-clockTick).UnixNano()
 }
