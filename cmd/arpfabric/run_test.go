@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/arpfabric/arpfabric/internal/lab"
 	"github.com/arpfabric/arpfabric/internal/wire"
@@ -16,7 +17,9 @@ import (
 
 func startRun(t *testing.T, configuration string) *program {
 	t.Helper()
-	p := arpfabric(t, nil, "run", "--config", write(t, configuration))
+	path := write(t, configuration)
+	time.Sleep(50 * time.Millisecond) // a file written just before it is read is read twice
+	p := arpfabric(t, nil, "run", "--config", path)
 	p.expectLog(t, "network attached")
 	return p
 }
