@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -19,12 +20,12 @@ func (c *converter) attachment(raw *rawNetwork) Attachment {
 	return c.interfaces(raw)
 }
 
-const attachForms = "write {bridge: br0}, {tap: {name: arp0}} or {interface: eth0}"
+const attachForms = "write {bridge: br0}, {tap: {name: arp0}}, {interface: eth0} or {sidecar: eth0}"
 
 // forms counts the ways in which the network is attached; one is right.
 func (raw *rawAttach) forms() int {
 	n := 0
-	for _, written := range []bool{raw.Bridge.written(), raw.TAP != nil, raw.Interface.written()} {
+	for _, written := range []bool{raw.Bridge.written(), raw.TAP != nil, raw.Interface.written(), raw.Sidecar.written()} {
 		if written {
 			n++
 		}
@@ -32,10 +33,11 @@ func (raw *rawAttach) forms() int {
 	return n
 }
 
-// isBridgeless reports whether the guests are not behind a bridge, and so nothing keeps them apart.
-func (raw *rawAttach) isBridgeless() bool {
+// hasNoGuard reports whether the guests are behind no bridge and are no sidecar's, and so nothing keeps them
+// apart.
+func (raw *rawAttach) hasNoGuard() bool {
 	switch {
-	case raw == nil || raw.broken || raw.forms() != 1 || raw.Bridge.written():
+	case raw == nil || raw.broken || raw.forms() != 1 || raw.Bridge.written() || raw.Sidecar.written():
 		return false
 	case raw.TAP != nil:
 		return raw.TAP.readable() && !raw.TAP.Bridge.written()
@@ -47,7 +49,7 @@ func (c *converter) checkForm(raw *rawAttach) {
 	switch {
 	case raw.forms() == 0:
 		c.add(raw.place, "nothing is attached: %s", attachForms)
-	case raw.Bridge.written() && raw.TAP != nil && !raw.Interface.written():
+	case raw.Bridge.written() && raw.TAP != nil && raw.forms() == 2:
 		c.add(raw.place, "a network has one attachment: to put the TAP into the bridge, "+
 			"write {tap: {name: arp0, bridge: br0}}")
 	case raw.forms() > 1:
@@ -59,36 +61,63 @@ func (c *converter) checkForm(raw *rawAttach) {
 	if len(raw.Uplinks) > 0 && !raw.Bridge.written() {
 		c.add(raw.Uplinks[0].place, "uplinks are members of attach.bridge, which this network doesn't have")
 	}
+	if raw.VLAN.written() && !raw.Bridge.written() {
+		c.add(raw.VLAN.place, "a VLAN is one of attach.bridge, which this network doesn't have")
+	}
+}
+
+// vlan returns the VLAN ID, or 0 where none is written.
+func (c *converter) vlan(v value) uint16 {
+	const highest = 4094 // IEEE 802.1Q, 9.6
+	if !v.readable() {
+		return 0
+	}
+	id, err := strconv.ParseUint(v.text, 10, 16)
+	if err != nil || id < 1 || id > highest {
+		c.add(v.place, "want a VLAN ID, 1 to %d, not %s", highest, quote(v.text))
+		return 0
+	}
+	return uint16(id)
 }
 
 // interfaces returns the attachment with every interface that can have the name it is given.
 func (c *converter) interfaces(raw *rawNetwork) Attachment {
 	a := Attachment{
-		Bridge:    c.claim(raw, raw.Attach.Bridge, "the bridge"),
+		VLAN:      c.vlan(raw.Attach.VLAN),
+		Bridge:    c.claim(raw, raw.Attach.Bridge, asBridge),
 		Interface: c.claim(raw, raw.Attach.Interface, "the interface"),
+		Sidecar:   c.claim(raw, raw.Attach.Sidecar, "the sidecar's interface"),
 	}
 	for _, uplink := range raw.Attach.Uplinks {
-		a.Uplinks = append(a.Uplinks, c.claim(raw, uplink, "an uplink"))
+		a.Uplinks = append(a.Uplinks, c.claim(raw, uplink, asUplink))
 	}
 	if tap := raw.Attach.TAP; tap != nil {
 		a.TAP = c.claim(raw, tap.Name, "the TAP")
 		if tap.Bridge.written() {
-			a.Bridge = c.claim(raw, tap.Bridge, "the bridge")
+			a.Bridge = c.claim(raw, tap.Bridge, asBridge)
 		}
 	}
 	return a
 }
 
-// A claim is what an interface is to a network. It can't be anything else, to this network or another.
+// A claim is what an interface is to a network.
 type claim struct {
-	as string // "the bridge of networks.lab"
+	as      string // what
+	network string // to whom: "networks.lab"
+	bridge  string // that the network is attached to
+	vlan    string // of that bridge; "" for no particular one
 	place
 }
 
-const asPort = "the port of a binding"
+// What an interface may be to several networks. Of everything else there is one.
+const (
+	asBridge = "the bridge"
+	asUplink = "an uplink"
+	asPort   = "the port of a binding"
+)
 
 // claim returns the interface that v names, or nothing where that is no name or the interface is already
-// something else. Many bindings may have one port.
+// something else.
 func (c *converter) claim(network *rawNetwork, v value, as string) string {
 	if !v.readable() {
 		return ""
@@ -97,17 +126,28 @@ func (c *converter) claim(network *rawNetwork, v value, as string) string {
 		c.add(v.place, "%s", err)
 		return ""
 	}
-	mine := claim{as + " of " + network.path, v.place}
-	earlier, taken := c.claims[v.text]
-	if !taken {
-		c.claims[v.text] = mine
-		return v.text
+	at := network.Attach
+	mine := claim{as, network.path, at.Bridge.text, strings.TrimLeft(at.VLAN.text, "0"), v.place}
+	for _, earlier := range c.claims[v.text] {
+		if !mine.goesWith(earlier) {
+			c.add(v.place, "%s is %s of %s already, in line %d", v.text, earlier.as, earlier.network, earlier.line)
+			return ""
+		}
 	}
-	if as != asPort || mine.as != earlier.as {
-		c.add(v.place, "%s is %s already, in line %d", v.text, earlier.as, earlier.line)
-		return ""
-	}
+	c.claims[v.text] = append(c.claims[v.text], mine)
 	return v.text
+}
+
+// goesWith reports whether an interface can be both: the port of many bindings, or a part of a bridge in several
+// of its VLANs.
+func (mine claim) goesWith(earlier claim) bool {
+	switch {
+	case mine.as != earlier.as:
+		return false
+	case mine.network == earlier.network:
+		return mine.as == asPort
+	}
+	return mine.bridge == earlier.bridge && mine.vlan != "" && earlier.vlan != "" && mine.vlan != earlier.vlan
 }
 
 // checkInterfaceName holds a name against what the kernel takes (dev_valid_name in net/core/dev.c: up to

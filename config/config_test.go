@@ -17,20 +17,28 @@ func TestSummary(t *testing.T) {
 		want    string
 	}{
 		{
-			Network{Mode: VPC, Attach: Attachment{Bridge: "br0"}, Registry: three, Guard: GuardARP},
-			"lab: vpc on bridge br0, 3 bindings, guard arp",
+			Network{Mode: VPC, Attach: Attachment{Bridge: "br0"}, Registry: three, Guard: GuardFull},
+			"lab: vpc on bridge br0, 3 bindings, guard full",
 		},
 		{
 			Network{Mode: VPC, Attach: Attachment{Bridge: "br0", Uplinks: eth[:1]}, Registry: one, Guard: GuardNone},
 			"lab: vpc on bridge br0 (uplink eth1), 1 binding, guard none",
 		},
 		{
-			Network{Mode: Classic, Attach: Attachment{Bridge: "br0", Uplinks: eth}, Registry: one, Guard: GuardARP},
+			Network{Mode: Classic, Attach: Attachment{Bridge: "br0", Uplinks: eth}, Registry: one, Guard: GuardFull},
 			"lab: classic on bridge br0 (uplinks eth1, eth2), 1 binding",
 		},
 		{
-			Network{Mode: VPC, Attach: Attachment{TAP: "arp0", Bridge: "br0"}, Registry: one, Guard: GuardARP},
-			"lab: vpc on tap arp0 in bridge br0, 1 binding, guard arp",
+			Network{Mode: VPC, Attach: Attachment{TAP: "arp0", Bridge: "br0"}, Registry: one, Guard: GuardFull},
+			"lab: vpc on tap arp0 in bridge br0, 1 binding, guard full",
+		},
+		{
+			Network{Mode: VPC, Attach: Attachment{Bridge: "br0", VLAN: 10, Uplinks: eth[:1]}, Registry: one, Guard: GuardARP},
+			"lab: vpc on bridge br0 vlan 10 (uplink eth1), 1 binding, guard arp",
+		},
+		{
+			Network{Mode: VPC, Attach: Attachment{Sidecar: "eth0"}, Registry: one, Guard: GuardFull},
+			"lab: vpc on sidecar eth0, 1 binding, guard full",
 		},
 		{
 			Network{Mode: VPC, Attach: Attachment{TAP: "arp0"}, Registry: one, Guard: GuardNone},
@@ -45,6 +53,15 @@ func TestSummary(t *testing.T) {
 		test.network.Name = "lab"
 		if got := test.network.Summary(); got != test.want {
 			t.Errorf("got  %q\nwant %q", got, test.want)
+		}
+	}
+}
+
+func TestGuardInForce(t *testing.T) {
+	for mode, want := range map[Mode]Guard{VPC: GuardARP, Classic: GuardNone} {
+		n := Network{Mode: mode, Attach: Attachment{Bridge: "br0"}, Guard: GuardARP}
+		if got := n.GuardInForce(); got != want {
+			t.Errorf("in mode %s it is %s; want %s", mode, got, want)
 		}
 	}
 }

@@ -23,7 +23,7 @@ func ExampleLoad() {
 		fmt.Println(addr, "is", binding.Name, "at", binding.MAC)
 	}
 	// Output:
-	// production: vpc on bridge br0 (uplink eth1), 5 bindings, guard arp
+	// production: vpc on bridge br0 (uplink eth1), 5 bindings, guard full
 	// 10.239.0.129 is balancer at 02:00:08:de:54:a8
 	// 10.239.0.130 is canary at 02:00:09:de:54:a8
 }

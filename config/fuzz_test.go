@@ -11,8 +11,8 @@ import (
 	"github.com/arpfabric/arpfabric/responder"
 )
 
-// FuzzLoad takes any bytes for a YAML file. What loads keeps what the types promise, and each of its
-// registries answers as a search through all of its bindings would.
+// FuzzLoad takes any bytes for a YAML file. What loads keeps what the types promise, each of its registries
+// answers as a search through all of its bindings would, and the schema has nothing against it.
 func FuzzLoad(f *testing.F) {
 	for _, pattern := range []string{"../examples/*.yaml", "testdata/problems/*/lab.yaml"} {
 		paths, _ := filepath.Glob(pattern)
@@ -37,6 +37,9 @@ func FuzzLoad(f *testing.F) {
 		}
 		if len(config.Networks) == 0 {
 			t.Fatal("no networks, and no problem")
+		}
+		if err := validate(t, data); err != nil {
+			t.Fatal(err)
 		}
 		for i := range config.Networks {
 			checkNetwork(t, &config.Networks[i])

@@ -15,20 +15,21 @@ import (
 const maxYAML = 16 << 20
 
 // Load reads the configuration in a YAML file and in the registry_files that it names, which are relative
-// to the YAML file's folder. Its error is always a [Problems], with everything that is wrong.
+// to the YAML file's folder. Its error is always a [Problems], with everything that is wrong; the Config then has
+// only its Path, and as Files those to repair: the ones that were read, or named and could not be.
 func Load(path string) (*Config, error) {
 	r := &report{file: path}
 	data, err := readYAML(path)
 	if err != nil {
 		r.add(place{}, "%s", err)
-		return nil, r.problems
+		return &Config{Path: path, Files: []string{path}}, r.problems
 	}
 	return r.load(data)
 }
 
 // load makes a configuration of the YAML file's content.
 func (r *report) load(data []byte) (*Config, error) {
-	var config *Config
+	config := &Config{Path: r.file, Files: []string{r.file}}
 	if root := r.parseYAML(data); root != nil {
 		var raw rawConfig
 		r.decode(root, place{line: root.Line}, reflect.ValueOf(&raw).Elem())
@@ -36,7 +37,7 @@ func (r *report) load(data []byte) (*Config, error) {
 	}
 	if len(r.problems) > 0 {
 		r.problems.sort()
-		return nil, r.problems
+		return &Config{Path: r.file, Files: config.Files}, r.problems
 	}
 	return config, nil
 }

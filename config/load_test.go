@@ -29,8 +29,9 @@ networks:
 		Path:  "lab.yaml",
 		Files: []string{"lab.yaml"},
 		Networks: []Network{
-			{Name: "lab", Mode: VPC, Attach: Attachment{Bridge: "br0"}, Guard: GuardARP, OnStop: Release, Inform: true},
+			{Name: "lab", Mode: VPC, Attach: Attachment{Bridge: "br0"}, Guard: GuardFull, RateLimit: 10000, OnStop: Release, Inform: true},
 		},
+		API: API{Socket: DefaultSocket},
 		Log: Log{Level: slog.LevelInfo, Format: Text},
 	}
 	diffConfigs(t, want, got)
@@ -54,17 +55,22 @@ networks:
       10.239.0.128-10.239.0.191: 12:34:56:12:34:56
       10.239.0.160/28: {mac: "02:00:07:de:54:a8", port: vnet2}
     registry_files: [more.ethers]
-    policy: {self_probe: drop, unallocated_probe: deny, sender: any, guard: none, on_stop: hold}
+    policy: {self_probe: drop, unallocated_probe: deny, sender: any, guard: none, ipv6: pass, rate_limit: off, on_stop: hold}
   free: {attach: {tap: {name: arp0}}, registry: {10.239.0.1: "02:00:00:de:54:a8"}}
   in: {attach: {tap: {name: arp1, bridge: br1}}, registry: {10.239.0.1: "02:00:00:de:54:a8"}}
   out: {attach: {interface: eth0}, registry: {10.239.0.1: "02:00:00:de:54:a8"}}
+  side: {attach: {sidecar: eth9}, registry: {10.239.0.1: "02:00:00:de:54:a8"}, policy: {rate_limit: 12}}
+  ten: {attach: {bridge: br2, vlan: 10}, registry: {10.239.0.1: "02:00:00:de:54:a8"}}
+  twenty: {attach: {bridge: br2, vlan: 20}, registry: {10.239.0.1: "02:00:00:de:54:a8"}}
+api: {socket: /run/lab.sock, group: netadmin}
+metrics: {listen: "127.0.0.1:9642"}
 `)
 	want := &Config{
 		Path:  "lab.yaml",
 		Files: []string{"lab.yaml", "more.ethers"},
 		Networks: []Network{
 			{Name: "free", Mode: VPC, Attach: Attachment{TAP: "arp0"}, Guard: GuardNone, OnStop: Release, Inform: true},
-			{Name: "in", Mode: VPC, Attach: Attachment{TAP: "arp1", Bridge: "br1"}, Guard: GuardARP, OnStop: Release, Inform: true},
+			{Name: "in", Mode: VPC, Attach: Attachment{TAP: "arp1", Bridge: "br1"}, Guard: GuardFull, RateLimit: 10000, OnStop: Release, Inform: true},
 			{Name: "out", Mode: VPC, Attach: Attachment{Interface: "eth0"}, Guard: GuardNone, OnStop: Release, Inform: true},
 			{
 				Name:    "prod",
@@ -75,14 +81,20 @@ networks:
 				Policy: responder.Policy{
 					AnySender:       true,
 					IgnoreSelfProbe: true,
+					PassIPv6:        true,
 					DenyMAC:         responder.MAC{0x02, 0x41, 0x52, 0x50, 0x46, 0x42},
 				},
 				Guard:  GuardNone,
 				OnStop: Hold,
 				Inform: true,
 			},
+			{Name: "side", Mode: VPC, Attach: Attachment{Sidecar: "eth9"}, Guard: GuardFull, RateLimit: 12, OnStop: Release, Inform: true},
+			{Name: "ten", Mode: VPC, Attach: Attachment{Bridge: "br2", VLAN: 10}, Guard: GuardFull, RateLimit: 10000, OnStop: Release, Inform: true},
+			{Name: "twenty", Mode: VPC, Attach: Attachment{Bridge: "br2", VLAN: 20}, Guard: GuardFull, RateLimit: 10000, OnStop: Release, Inform: true},
 		},
-		Log: Log{Level: slog.LevelWarn, Format: JSON},
+		API:     API{Socket: "/run/lab.sock", Group: "netadmin"},
+		Metrics: Metrics{Listen: "127.0.0.1:9642"},
+		Log:     Log{Level: slog.LevelWarn, Format: JSON},
 	}
 	diffConfigs(t, want, got)
 	diffBindings(t, got.Networks[3].Registry,
@@ -192,6 +204,30 @@ func TestLoadReturnsProblems(t *testing.T) {
 	}
 }
 
+// TestLoadNamesFilesOfAFailure expects the files that a repair may change, and nothing else of the configuration.
+func TestLoadNamesFilesOfAFailure(t *testing.T) {
+	t.Chdir(t.TempDir())
+	const yaml = "networks: {lab: {attach: {bridge: br0}, registry_files: [bad.ethers, sub/missing.ethers], registry: {%s}}}\n"
+	writeFile(t, "bad.ethers", "not a MAC\n")
+	writeFile(t, "files.yaml", fmt.Sprintf(yaml, ""))
+	writeFile(t, "more.yaml", fmt.Sprintf(yaml, "10.0.0.1: nonsense"))
+	writeFile(t, "broken.yaml", "networks: {lab:")
+	for path, want := range map[string][]string{
+		"files.yaml":   {"files.yaml", "bad.ethers", "sub/missing.ethers"},
+		"more.yaml":    {"more.yaml", "bad.ethers", "sub/missing.ethers"},
+		"broken.yaml":  {"broken.yaml"},
+		"missing.yaml": {"missing.yaml"},
+	} {
+		got, err := Load(path)
+		if err == nil {
+			t.Errorf("%s has no problem", path)
+		}
+		if diff := cmp.Diff(&Config{Path: path, Files: want}, got); diff != "" {
+			t.Errorf("%s: config (-want +got)\n%s", path, diff)
+		}
+	}
+}
+
 // TestLoadLargeRegistry would take minutes if keys were compared with each other.
 func TestLoadLargeRegistry(t *testing.T) {
 	const bindings = 40_000
@@ -218,13 +254,16 @@ func largeYAML(n int) []byte {
 
 func TestExamples(t *testing.T) {
 	examples, err := filepath.Glob("../examples/*.yaml")
-	if err != nil || len(examples) < 6 {
+	if err != nil || len(examples) < 7 {
 		t.Fatalf("%d examples (%v)", len(examples), err)
 	}
 	for _, path := range examples {
 		if _, err := Load(path); err != nil {
 			t.Error(err)
 		}
+	}
+	if _, err := Load("../examples/compose/arpfabric/arpfabric.yaml"); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -254,9 +293,36 @@ func diffConfigs(t *testing.T, want, got *Config) {
 			t.Errorf("network %s has no registry", without.Networks[i].Name)
 		}
 		without.Networks[i].Registry = nil
+		without.Networks[i].Origin, without.Networks[i].PolicyOrigins = responder.Origin{}, nil // see TestLoadOrigins
 	}
 	if diff := cmp.Diff(want, &without, cmp.Comparer(sameAddr), cmp.Comparer(samePrefix)); diff != "" {
 		t.Errorf("config (-want +got)\n%s", diff)
+	}
+}
+
+// TestLoadOrigins expects the line of each network and of what its policy says, and no line of what is not written.
+func TestLoadOrigins(t *testing.T) {
+	got := mustLoad(t, `networks:
+  b:
+    attach: {bridge: br0}
+    registry: {10.239.0.1: "02:00:00:de:54:a8"}
+    policy:
+      sender: any
+      # guard: arp
+      rate_limit: off
+  a: {attach: {interface: eth0}, registry: {10.239.0.1: "02:00:00:de:54:a8"}}
+`)
+	line := func(n int) responder.Origin { return responder.Origin{File: "lab.yaml", Line: n} }
+	want := map[string]responder.Origin{"a": line(9), "b": line(2), "b sender": line(6), "b rate_limit": line(8)}
+	origins := map[string]responder.Origin{}
+	for _, n := range got.Networks {
+		origins[n.Name] = n.Origin
+		for key, origin := range n.PolicyOrigins {
+			origins[n.Name+" "+key] = origin
+		}
+	}
+	if diff := cmp.Diff(want, origins); diff != "" {
+		t.Errorf("origins (-want +got)\n%s", diff)
 	}
 }
 

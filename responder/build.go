@@ -90,11 +90,12 @@ func (b *builder) build() (*Registry, error) {
 	if problems := append(b.problems, r.conflicts()...); len(problems) > 0 {
 		return nil, problems
 	}
-	r.trie = newTrie(r.segments())
+	r.trie = newTrie(slices.AppendSeq(make([]segment, 0, len(r.bindings)), r.segments()))
 	r.owners = make([]owner, len(r.trie.leaves))
 	for leaf, i := range r.trie.leaves {
 		r.owners[leaf] = r.bindings[i].owner
 	}
+	r.users = newUsers(r.owners)
 	return r, nil
 }
 
@@ -138,32 +139,44 @@ func (r *Registry) conflict(rec, with record) *BindingError {
 	return e
 }
 
-// segments cuts the bindings, which may lie in each other, into disjoint runs of addresses, each with the
-// narrowest binding that has them. It sweeps over the addresses with the bindings that have begun in hand.
-func (r *Registry) segments() []segment {
-	cut := make([]segment, 0, len(r.bindings))
-	begun := &narrowestFirst{bindings: r.bindings}
-	next := 0
-	for at := ipv4(0); next < len(r.bindings) || begun.Len() > 0; {
-		if begun.Len() == 0 {
-			at = r.bindings[next].first
+// segments cuts the bindings, which may lie in each other, into disjoint runs of addresses, as long as they can
+// be, each with the narrowest binding that has them. It sweeps over the addresses with the bindings that have
+// begun in hand.
+func (r *Registry) segments() iter.Seq[segment] {
+	return func(yield func(segment) bool) {
+		begun := &narrowestFirst{bindings: r.bindings}
+		next := 0
+		for at := ipv4(0); next < len(r.bindings) || begun.Len() > 0; {
+			if begun.Len() == 0 {
+				at = r.bindings[next].first
+			}
+			for ; next < len(r.bindings) && r.bindings[next].first == at; next++ {
+				heap.Push(begun, uint32(next))
+			}
+			i := begun.indexes[0]
+			narrowest := &r.bindings[i]
+			if narrowest.last < at {
+				heap.Pop(begun)
+				continue
+			}
+			for ; next < len(r.bindings) && narrowest.goesOnIn(&r.bindings[next]); next++ {
+				heap.Push(begun, uint32(next))
+			}
+			last := narrowest.last
+			if next < len(r.bindings) {
+				last = min(last, r.bindings[next].first-1)
+			}
+			if !yield(segment{at, last, i}) {
+				return
+			}
+			at = last + 1 // no overflow: nothing above 223.255.255.255 can be bound
 		}
-		for ; next < len(r.bindings) && r.bindings[next].first == at; next++ {
-			heap.Push(begun, uint32(next))
-		}
-		i := begun.indexes[0]
-		if r.bindings[i].last < at {
-			heap.Pop(begun)
-			continue
-		}
-		last := r.bindings[i].last
-		if next < len(r.bindings) {
-			last = min(last, r.bindings[next].first-1)
-		}
-		cut = append(cut, segment{at, last, i})
-		at = last + 1 // no overflow: nothing above 223.255.255.255 can be bound
 	}
-	return cut
+}
+
+// goesOnIn reports whether rec keeps its addresses where other, which begins later, overlaps it.
+func (rec *record) goesOnIn(other *record) bool {
+	return other.first <= rec.last && other.size() > rec.size()
 }
 
 // narrowestFirst is a heap of bindings, by size.

@@ -458,6 +458,10 @@ func TestUnknownTarget(t *testing.T) {
 			name: "probe, denied", policy: deny,
 			frame: probe, action: reply, reason: responder.UnallocatedProbe, answer: denied,
 		},
+		{
+			name: "probe, denied, by an uplink", policy: deny, in: responder.In{Uplink: true},
+			frame: probe, action: drop, reason: responder.UnknownTarget,
+		},
 	}
 	for _, s := range unknown {
 		frame := request(guestMAC, guestIP, ip(s)).bytes()
@@ -561,6 +565,32 @@ func TestAnswered(t *testing.T) {
 			answer: `02000a000001 02000a000001 0806 0001 0800 06 04 0002
 				02000a000001 0aef0081 02000a000001 0aef0080
 				000000000000000000000000000000000000`,
+		},
+	})
+}
+
+// TestOwner asks on a port behind which one host answers for its own addresses alone.
+func TestOwner(t *testing.T) {
+	deny := responder.Policy{DenyMAC: denyMAC}
+	others, guests := responder.In{Owner: otherMAC}, responder.In{Owner: guestMAC}
+	probe := request(strangerMAC, noIP, otherIP)
+	run(t, []decision{
+		{name: "its own", in: others, frame: ask.bytes(), action: reply, reason: responder.Answered, answer: answered},
+		{name: "another's", in: guests, frame: ask.bytes(), action: drop, reason: responder.UnknownTarget},
+		{
+			name: "probe of its own", in: others, frame: probe.bytes(), action: reply, reason: responder.ConflictProbe,
+			answer: `020099000099 020007de54a8 0806 0001 0800 06 04 0002
+				020007de54a8 0aef0066 020099000099 00000000
+				000000000000000000000000000000000000`,
+		},
+		{name: "probe of another's", in: guests, frame: probe.bytes(), action: drop, reason: responder.UnknownTarget},
+		{
+			name: "probe of nobody's, denied elsewhere", policy: deny, in: others,
+			frame: request(guestMAC, noIP, strangerIP).bytes(), action: drop, reason: responder.UnknownTarget,
+		},
+		{
+			name: "unregistered sender", in: others, frame: request(strangerMAC, strangerIP, otherIP).bytes(),
+			action: drop, reason: responder.UnregisteredSender,
 		},
 	})
 }

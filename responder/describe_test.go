@@ -1,18 +1,21 @@
 package responder_test
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/arpfabric/arpfabric/responder"
 )
 
 // TestDescribe holds the words to those of tcpdump 4.99 -n. tcpdump says more than they do only of an
-// operation it has no words for, which it prints in hexadecimal, and of tags, with -e.
+// operation it has no words for, which it prints in hexadecimal, of tags, with -e, and of what is not ARP.
 func TestDescribe(t *testing.T) {
 	operation := func(n uint16) arpFrame {
 		return ask.with(func(f *arpFrame) { f.operation, f.targetMAC = n, otherMAC })
 	}
 	answer := operation(2).with(func(f *arpFrame) { f.trailer = make([]byte, 18) })
+	packet := func(change func(*ipFrame)) []byte { return datagram.with(change).bytes() }
+	header := slices.Clip(ask.bytes()[:12])
 	tests := []struct {
 		name  string
 		frame []byte
@@ -60,7 +63,36 @@ func TestDescribe(t *testing.T) {
 			"three tags", ask.tagged(0x88a8_0007, 0x8100_0fff, 0x8100_0000).bytes(),
 			"vlan 7, vlan 4095, vlan 0, ARP, Request who-has 10.239.0.102 tell 10.239.0.101, length 28",
 		},
-		{"IPv4", ask.with(func(f *arpFrame) { f.etherType = 0x0800 }).bytes(), "not ARP, length 28"},
+		{"UDP", datagram.bytes(), "IP 10.239.0.101.1234 > 10.239.0.102.53: UDP, length 3"},
+		{
+			"TCP", append(packet(func(f *ipFrame) { f.protocol = 6 })[:46], 0x50, 2),
+			"IP 10.239.0.101.1234 > 10.239.0.102.53: TCP, length 0",
+		},
+		{
+			"ports cut", packet(func(*ipFrame) {})[:37],
+			"IP 10.239.0.101 > 10.239.0.102: UDP, length 3",
+		},
+		{
+			"later fragment", packet(func(f *ipFrame) { f.fragment = 1 }),
+			"IP 10.239.0.101 > 10.239.0.102: UDP, length 11",
+		},
+		{
+			"ICMP", packet(func(f *ipFrame) { f.protocol = 1 }),
+			"IP 10.239.0.101 > 10.239.0.102: ICMP, length 11",
+		},
+		{
+			"OSPF behind a tag", packet(func(f *ipFrame) { f.protocol, f.tags = 89, []uint32{0x8100_0005} }),
+			"vlan 5, IP 10.239.0.101 > 10.239.0.102: protocol 89, length 11",
+		},
+		{"malformed IP", ask.with(func(f *arpFrame) { f.etherType = 0x0800 }).bytes(), "malformed IP, length 28"},
+		{
+			"IPv6", append(header, unhex(t, `86dd 60000000 0010 3aff fe800000000000000000000000000001
+				ff020000000000000000000000000002 8500 0000`)...),
+			"IP6 fe80::1 > ff02::2, length 16",
+		},
+		{"malformed IPv6", append(header, 0x86, 0xdd, 0x60), "malformed IP6, length 1"},
+		{"LLDP", append(header, 0x88, 0xcc, 0, 0), "ethertype 0x88cc, length 2"},
+		{"spanning tree", append(header, 0, 38, 0x42, 0x42, 3), "LLC, length 3"},
 		{"hardware type 6", ask.with(func(f *arpFrame) { f.hardware = 6 }).bytes(), "malformed ARP, length 28"},
 		{"cut in the packet", ask.bytes()[:30], "malformed ARP, length 16"},
 		{"cut in the header", ask.bytes()[:13], "malformed ARP, length 0"},

@@ -2,7 +2,6 @@ package responder
 
 import (
 	"encoding/binary"
-	"fmt"
 	"net/netip"
 
 	"github.com/mdlayher/arp"
@@ -47,15 +46,9 @@ type packet struct {
 // 2, hardware length 1, protocol length 1, operation 2, sender MAC 6, sender IP 4, target MAC 6, target
 // IP 4.
 func (p *packet) parse(frame []byte) Reason {
-	if len(frame) < headerLen {
+	tags, at, ok := skipTags(frame)
+	if !ok {
 		return Malformed
-	}
-	tags, at := 0, 12
-	for isTag(frame[at:]) {
-		tags, at = tags+1, at+tagLen
-		if len(frame) < at+2 {
-			return Malformed
-		}
 	}
 	body := frame[at+2:]
 	if kind := binary.BigEndian.Uint16(frame[at:]); kind != uint16(ethernet.EtherTypeARP) {
@@ -81,6 +74,18 @@ func (p *packet) parse(frame []byte) Reason {
 	p.targetMAC, p.targetIP = MAC(body[18:24]), ipv4(binary.BigEndian.Uint32(body[24:]))
 	p.trailerLen = len(body) - packetLen
 	return 0
+}
+
+// skipTags returns how many VLAN tags a frame has, and where its EtherType is behind them. It reports whether
+// the frame reaches that far.
+func skipTags(frame []byte) (tags, at int, ok bool) {
+	for at = headerLen - 2; len(frame) >= at+2; at += tagLen {
+		if !isTag(frame[at:]) {
+			return tags, at, true
+		}
+		tags++
+	}
+	return 0, 0, false
 }
 
 // isTag reports whether the EtherType that b starts with announces a VLAN tag.
@@ -137,59 +142,11 @@ var broadcast = MAC{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
 // operationStart is where the operation stands in an untagged frame.
 const operationStart = headerLen + 6
 
-// Describe puts a frame in tcpdump's words (those of tcpdump -n), such as "ARP, Request who-has 10.239.0.1
-// tell 10.239.0.101, length 28". The length counts the bytes after the Ethernet header and its tags. Tags,
-// which tcpdump shows with -e only, come first, the outermost first: "vlan 5, ARP, ...".
-func Describe(frame []byte) string {
-	var p packet
-	switch p.parse(frame) {
-	case NotARP:
-		return fmt.Sprintf("not ARP, length %d", len(frame)-headerLen)
-	case Malformed:
-		return fmt.Sprintf("malformed ARP, length %d", max(0, len(frame)-headerLen))
-	}
-	tags := ""
-	for i := range p.tags {
-		tags += fmt.Sprintf("vlan %d, ", binary.BigEndian.Uint16(frame[headerLen+i*tagLen:])&0x0fff)
-	}
-	return fmt.Sprintf("%sARP, %s, length %d", tags, p.describeOperation(), packetLen+p.trailerLen)
-}
-
-// The operations beside request and reply that tcpdump has words for (RFC 903, RFC 2390).
-const (
-	reverseRequest arp.Operation = 3
-	reverseReply   arp.Operation = 4
-	inverseRequest arp.Operation = 8
-	inverseReply   arp.Operation = 9
-)
-
-func (p *packet) describeOperation() string {
-	switch p.operation {
-	case arp.OperationRequest:
-		asked := p.targetIP.String()
-		if p.targetMAC != (MAC{}) {
-			asked += " (" + p.targetMAC.String() + ")"
-		}
-		return fmt.Sprintf("Request who-has %s tell %s", asked, p.senderIP)
-	case arp.OperationReply:
-		return fmt.Sprintf("Reply %s is-at %s", p.senderIP, p.senderMAC)
-	case reverseRequest:
-		return fmt.Sprintf("Reverse Request who-is %s tell %s", p.targetMAC, p.senderMAC)
-	case reverseReply:
-		return fmt.Sprintf("Reverse Reply %s at %s", p.targetMAC, p.targetIP)
-	case inverseRequest:
-		return fmt.Sprintf("Inverse Request who-is %s tell %s", p.targetMAC, p.senderMAC)
-	case inverseReply:
-		return fmt.Sprintf("Inverse Reply %s at %s", p.senderMAC, p.senderIP)
-	}
-	return fmt.Sprintf("Unknown (%d)", p.operation)
-}
-
 // ipv4 is an IPv4 address as a number: what the tables of a registry are made of.
 type ipv4 uint32
 
 func (ip ipv4) addr() netip.Addr {
-	return netip.AddrFrom4([4]byte(binary.BigEndian.AppendUint32(nil, uint32(ip))))
+	return netip.AddrFrom4([4]byte{byte(ip >> 24), byte(ip >> 16), byte(ip >> 8), byte(ip)})
 }
 
 func (ip ipv4) String() string { return ip.addr().String() }

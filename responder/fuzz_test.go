@@ -45,8 +45,9 @@ func FuzzHandle(f *testing.F) {
 		if v.Action == responder.Reply {
 			checkReply(t, r, v, policy, in, frame, answer)
 		}
-		if what := responder.Describe(frame); (v.Reason == responder.NotARP) != strings.HasPrefix(what, "not ARP") ||
-			(v.Reason == responder.Malformed) != strings.HasPrefix(what, "malformed ARP") {
+		what := responder.Describe(frame)
+		malformed, isARP := strings.HasPrefix(what, "malformed ARP"), strings.Contains(what, "ARP, ")
+		if (v.Reason == responder.NotARP) == isARP || (v.Reason == responder.Malformed) != malformed {
 			t.Errorf("the verdict is %s, the description %q", v.Reason, what)
 		}
 	})

@@ -26,7 +26,7 @@ var imports = map[string][]string{
 
 	"github.com/mdlayher/arp": {"Operation", "OperationReply", "OperationRequest"},
 	"github.com/mdlayher/ethernet": {
-		"EtherType", "EtherTypeARP", "EtherTypeIPv4", "EtherTypeServiceVLAN", "EtherTypeVLAN",
+		"EtherType", "EtherTypeARP", "EtherTypeIPv4", "EtherTypeIPv6", "EtherTypeServiceVLAN", "EtherTypeVLAN",
 	},
 }
 

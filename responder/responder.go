@@ -9,16 +9,21 @@ import (
 
 // Policy holds what an operator may choose about the decision. The zero Policy is the default one.
 type Policy struct {
-	// AnySender takes every SenderIP as it is (`sender: any`): no unregistered-sender, no spoofed-sender.
+	// AnySender takes every SenderIP as it is (`sender: any`): no unregistered-sender, no spoofed-sender. It is
+	// about ARP: Admit holds the source of IPv4 against the registry all the same.
 	AnySender bool
 
 	// IgnoreSelfProbe drops a guest's probe for its own address (`self_probe: drop`). By default it is
 	// answered with the guest's own MAC, as the cloud does.
 	IgnoreSelfProbe bool
 
-	// DenyMAC, unless zero, is the MAC that answers probes for addresses without a binding
-	// (`unallocated_probe: deny`), so that a client that detects address conflicts gives the address up.
+	// DenyMAC, unless zero, is the MAC that answers guests' probes for addresses without a binding
+	// (`unallocated_probe: deny`), so that a client that detects address conflicts gives the address up. What is
+	// behind an uplink has addresses that the registry need not know.
 	DenyMAC MAC
+
+	// PassIPv6 lets IPv6 pass from registered MACs, to anybody (`ipv6: pass`). By default Admit drops it.
+	PassIPv6 bool
 
 	// Host lists IPv4 addresses that the host's kernel answers for itself. Others are ignored.
 	Host []netip.Addr
@@ -31,9 +36,17 @@ type In struct {
 	Trunk     bool   // one VLAN tag is as it should be on this port
 	OverLimit bool   // the port sends more than its rate limit; the caller keeps the clock
 
+	// HostMAC, unless zero, is the MAC that the host itself has on the bridge. Admit lets IPv4 pass to it,
+	// whether it is registered or not.
+	HostMAC MAC
+
 	// Source, unless zero, is the Ethernet source of answers in the owner's stead. A switch on the way to
 	// the guests that isn't the host's would learn from an answer that the owner is where the fabric is.
 	Source MAC
+
+	// Owner, unless zero, is the one host whose addresses are answered for on the port. Others' are theirs to
+	// answer for, and unknown here.
+	Owner MAC
 }
 
 // Responder decides about the frames of one network. It is immutable and may be used from several
@@ -86,7 +99,7 @@ func (r *Responder) Handle(in In, frame, out []byte) Verdict {
 		}
 		return drop(GuestReply)
 	}
-	verdict := r.answer(&p, out)
+	verdict := r.answer(&p, in, out)
 	if verdict.Action == Reply && in.Source != (MAC{}) {
 		copy(out[len(MAC{}):], in.Source[:])
 	}
@@ -121,14 +134,14 @@ func (r *Responder) checkSender(p *packet, port string) Reason {
 	if bound == nil {
 		return UnregisteredSender
 	}
-	if bound.mac != p.senderMAC || bound.port != anyPort && r.registry.ports[bound.port] != port {
+	if !r.registry.isOwner(bound, p.senderMAC, port) {
 		return SpoofedSender
 	}
 	return 0
 }
 
 // answer decides about a request whose sender may ask: rows 12 to 16.
-func (r *Responder) answer(p *packet, out []byte) Verdict {
+func (r *Responder) answer(p *packet, in In, out []byte) Verdict {
 	if p.senderIP == p.targetIP {
 		return drop(Announcement)
 	}
@@ -137,8 +150,11 @@ func (r *Responder) answer(p *packet, out []byte) Verdict {
 	}
 	probe := p.senderIP == 0
 	bound := r.registry.lookup(p.targetIP)
+	if in.Owner != (MAC{}) && (bound == nil || bound.mac != in.Owner) {
+		return drop(UnknownTarget)
+	}
 	if bound == nil {
-		if probe && r.policy.DenyMAC != (MAC{}) {
+		if probe && !in.Uplink && r.policy.DenyMAC != (MAC{}) {
 			return Verdict{Reply, UnallocatedProbe, p.writeReply(out, r.policy.DenyMAC)}
 		}
 		return drop(UnknownTarget)

@@ -16,6 +16,8 @@ func TestReasons(t *testing.T) {
 		"sender-mac-mismatch", "invalid-sender-ip", "unregistered-sender", "spoofed-sender", "guest-reply",
 		"announcement", "host-address", "unknown-target", "unallocated-probe", "self-probe", "conflict-probe",
 		"answered",
+		"rarp-announcement", "unregistered-mac", "ipv6", "unsupported-ethertype", "dhcp-client",
+		"unregistered-source", "spoofed-source", "group-destination", "unknown-destination", "admitted",
 	}
 	var got []string
 	for r := range responder.NumReasons {
@@ -26,7 +28,7 @@ func TestReasons(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("reasons (-want +got):\n%s", diff)
 	}
-	for reason, want := range map[responder.Reason]string{0: "Reason(0)", 19: "Reason(19)", 255: "Reason(255)"} {
+	for reason, want := range map[responder.Reason]string{0: "Reason(0)", 29: "Reason(29)", 255: "Reason(255)"} {
 		if got := reason.String(); got != want {
 			t.Errorf("%q; want %q", got, want)
 		}

@@ -7,9 +7,10 @@ import (
 )
 
 func TestCheck(t *testing.T) {
+	skipIfShort(t)
 	good := write(t, onBridge(""))
 	bad := write(t, "networks:\n  lab:\n    attach: {bridge: br0}\n    registry:\n      10.239.0.300: \"02:00:00:de:54:a8\"\n      10.239.0.1: \"zz\"\n")
-	summary := "lab: vpc on bridge br0, 3 bindings, guard arp\n"
+	summary := "lab: vpc on bridge br0, 3 bindings, guard full\n"
 	tests := []struct {
 		name string
 		args []string
@@ -37,6 +38,7 @@ func TestCheck(t *testing.T) {
 }
 
 func TestCheckExamples(t *testing.T) {
+	skipIfShort(t)
 	examples, err := filepath.Glob("../../examples/*.yaml")
 	must(t, err)
 	if code, out := runToEnd(t, nil, append([]string{"check"}, examples...)...); code != 0 {
@@ -45,6 +47,7 @@ func TestCheckExamples(t *testing.T) {
 }
 
 func TestUnknownCommand(t *testing.T) {
+	skipIfShort(t)
 	code, out := runToEnd(t, nil, "rnu")
 	if code != 2 || !strings.Contains(out, `unknown command "rnu"`) {
 		t.Errorf("exit code %d, %s", code, out)

@@ -31,6 +31,14 @@ func TestMain(m *testing.M) {
 	os.Exit(lab.RunTests(m))
 }
 
+// skipIfShort leaves out, in an emulated machine, what asks nothing of the kernel, or no more than other tests do.
+func skipIfShort(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("left out of -short tests: it asks nothing more of the kernel than others do")
+	}
+}
+
 // patience is how long a test waits for what must happen: emulated machines are slow.
 const patience = 30 * time.Second
 
@@ -79,13 +87,19 @@ func (o *output) String() string {
 // test ends, at the latest.
 func arpfabric(t *testing.T, prefix []string, args ...string) *program {
 	t.Helper()
+	return launch(t, (*exec.Cmd).Start, prefix, args...)
+}
+
+// launch starts the program with arguments, behind a prefix, as start does.
+func launch(t *testing.T, start func(*exec.Cmd) error, prefix []string, args ...string) *program {
+	t.Helper()
 	self, err := filepath.Abs(os.Args[0])
 	must(t, err)
 	line := append(append(prefix, self), args...)
 	p := &program{Cmd: exec.Command(line[0], line[1:]...), ended: make(chan struct{})}
 	p.Env = append(os.Environ(), asProgram+"=1")
 	p.Stdout, p.Stderr = &p.output, &p.output
-	must(t, p.Start())
+	must(t, start(p.Cmd))
 	go func() {
 		p.Wait()
 		close(p.ended)
@@ -148,10 +162,14 @@ func newStage(t *testing.T) *stage {
 
 func addGuest(t *testing.T, n byte, name string) *guest {
 	t.Helper()
+	return addGuestAt(t, n, name, net.HardwareAddr{0x02, 0x00, 0x05 + n, 0xde, 0x54, 0xa8}, fmt.Sprintf("10.239.0.%d/24", 100+n))
+}
+
+// addGuestAt makes a guest on port vnet<n>.
+func addGuestAt(t *testing.T, n byte, name string, mac net.HardwareAddr, addr string) *guest {
+	t.Helper()
 	inside, err := lab.AddGuest(lab.GuestConfig{
-		Name: name, Port: fmt.Sprintf("vnet%d", n), Bridge: bridgeName,
-		MAC:  net.HardwareAddr{0x02, 0x00, 0x05 + n, 0xde, 0x54, 0xa8},
-		Addr: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 239, 0, 100 + n}), 24),
+		Name: name, Port: fmt.Sprintf("vnet%d", n), Bridge: bridgeName, MAC: mac, Addr: netip.MustParsePrefix(addr),
 	})
 	must(t, err)
 	t.Cleanup(func() { inside.Delete() })
@@ -195,9 +213,7 @@ func (g *guest) expectAnswered(t *testing.T) {
 // expectSilence holds that db has heard no ARP, up to a frame that app sends it now.
 func (s *stage) expectSilence(t *testing.T) {
 	t.Helper()
-	mark := append(bytes.Clone(s.db.MAC), s.app.MAC...)
-	mark = append(mark, 0x88, 0xb5) // for experiments (IEEE 802, 9.2.3)
-	mark = append(mark, fmt.Sprintf("%046d", time.Now().UnixNano())...)
+	mark := lab.EchoReply(s.db.MAC, s.app.MAC, s.app.Addr.Addr(), s.db.Addr.Addr(), fmt.Appendf(nil, "%026d", time.Now().UnixNano()))
 	eventually(t, "a mark arrives at db", func() bool {
 		s.app.Send(mark)
 		for _, seen := range s.db.Frames() {

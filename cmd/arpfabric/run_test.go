@@ -1,11 +1,13 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -19,6 +21,11 @@ func startRun(t *testing.T, configuration string) *program {
 	t.Helper()
 	path := write(t, configuration)
 	time.Sleep(50 * time.Millisecond) // a file written just before it is read is read twice
+	return startWith(t, path)
+}
+
+func startWith(t *testing.T, path string) *program {
+	t.Helper()
 	p := arpfabric(t, nil, "run", "--config", path)
 	p.expectLog(t, "network attached")
 	return p
@@ -110,6 +117,27 @@ func TestSecondFabricIsRefused(t *testing.T) {
 	s.expectSilence(t)
 }
 
+// TestNobodyKeepsItOut has somebody who has no privilege pretend to be a fabric.
+func TestNobodyKeepsItOut(t *testing.T) {
+	pretender, err := net.Listen("unix", "@arpfabric")
+	must(t, err)
+	defer pretender.Close()
+	s := newStage(t)
+	p := startRun(t, onBridge("    policy: {on_stop: hold}\n"))
+	s.app.expectAnswered(t)
+	for _, args := range [][]string{{"run", "--config", write(t, onBridge(""))}, {"release"}} {
+		code, out := runToEnd(t, nil, args...)
+		if code != 1 || !strings.Contains(out, "another fabric runs in this network namespace") {
+			t.Errorf("%v while it runs: exit code %d, %s", args, code, out)
+		}
+	}
+	must(t, p.Process.Signal(unix.SIGTERM))
+	p.wait(t)
+	if code, out := runToEnd(t, nil, "release"); code != 0 || guardIsThere(t) {
+		t.Errorf("release: exit code %d, %s", code, out)
+	}
+}
+
 func TestWhatIsMissingIsSaid(t *testing.T) {
 	network := func(attach string) string { return "    attach: " + attach + bindings }
 	tests := []struct{ name, configuration, want string }{
@@ -117,6 +145,9 @@ func TestWhatIsMissingIsSaid(t *testing.T) {
 		{"not a bridge", "networks:\n  lab:\n" + network("{bridge: vnet1}"), "network lab: vnet1 is not a bridge"},
 		{"interface", "networks:\n  lab:\n" + network("{interface: eth7}"), "network lab: there is no interface eth7"},
 		{"member", "networks:\n  lab:\n" + network("{interface: vnet1}"), "network lab: vnet1 is a member of the bridge br0"},
+		{"sidecar", "networks:\n  lab:\n" + network("{sidecar: eth7}"), "network lab: there is no interface eth7"},
+		{"member as a sidecar", "networks:\n  lab:\n" + network("{sidecar: vnet1}"), "network lab: vnet1 is a member of the bridge br0, so this network namespace is no guest"},
+		{"no Ethernet", "networks:\n  lab:\n" + network("{sidecar: lo}"), "network lab: lo has no MAC"},
 		{"two things", "networks:\n  a:\n" + network("{interface: eth7}") + "  b:\n" + network("{bridge: br7}"), "network b: there is no bridge br7"},
 	}
 	for _, tt := range tests {
@@ -192,7 +223,7 @@ func TestLogSaysWhatIsAttachedAndNoMore(t *testing.T) {
 		lines = append(lines, fields)
 	}
 	want := []string{
-		"map[attach:bridge br0 bindings:3 guard:arp level:INFO mode:vpc msg:network attached network:lab ports:2]",
+		"map[attach:bridge br0 bindings:3 guard:full level:INFO mode:vpc msg:network attached network:lab ports:2]",
 		"map[level:INFO msg:port gone network:lab port:vnet2]",
 		"map[level:INFO msg:port attached network:lab port:vnet3]",
 		"map[level:INFO msg:stopping]",
@@ -234,4 +265,31 @@ func TestReloadByItself(t *testing.T) {
 	eventually(t, "SIGHUP reloads", func() bool { return strings.Count(p.output.String(), "configuration reloaded") == 2 })
 	s.app.expectAnswered(t)
 	s.expectSilence(t)
+}
+
+// TestHangupWhileLoading sends SIGHUP while a registry that takes long is read: the reload comes after the start.
+func TestHangupWhileLoading(t *testing.T) {
+	newStage(t)
+	path := write(t, onBridge("    mode: classic\n    registry_files: [large.ethers]\n"))
+	large := filepath.Join(filepath.Dir(path), "large.ethers")
+	var hosts bytes.Buffer
+	for n := range 100_000 {
+		fmt.Fprintf(&hosts, "02:00:00:%02x:%02x:%02x 10.%d.%d.%d\n", n>>16, n>>8&255, n&255, n>>16, n>>8&255, n&255)
+	}
+	must(t, os.WriteFile(large, hosts.Bytes(), 0o600))
+	time.Sleep(50 * time.Millisecond) // a file written just before it is read is read twice
+	p := arpfabric(t, nil, "run", "--config", path)
+	eventually(t, "the registry is being read", func() bool { return p.hasOpen(large) })
+	must(t, p.Process.Signal(unix.SIGHUP))
+	p.expectLog(t, "network attached")
+	p.expectLog(t, "configuration reloaded")
+}
+
+// hasOpen reports whether the program has a file open.
+func (p *program) hasOpen(path string) bool {
+	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", p.Process.Pid))
+	return slices.ContainsFunc(files, func(fd string) bool {
+		target, _ := os.Readlink(fd)
+		return target == path
+	})
 }

@@ -166,7 +166,7 @@ func waitForVerdicts(ctx context.Context, f *fabric.Fabric) map[responder.Reason
 		verdicts, sum := map[responder.Reason]uint64{}, 0
 		for _, port := range f.Counts() {
 			if port.Port == app.Port {
-				verdicts = port.Reasons
+				verdicts = port.Reasons()
 			}
 		}
 		for _, n := range verdicts {

@@ -63,6 +63,7 @@ func (a *tapAttachment) plan(p *guard.Plan) {
 	if a.network.config().Attach.Bridge == "" || !a.network.guarded() {
 		return
 	}
-	p.Steered = append(p.Steered, a.steered...)
-	p.TAPs = append(p.TAPs, a.network.config().Attach.TAP)
+	n := a.network.guardPlan(a.steered, guard.Steer)
+	n.TAP = a.network.config().Attach.TAP
+	p.Networks = append(p.Networks, n)
 }

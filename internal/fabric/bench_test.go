@@ -71,8 +71,8 @@ var (
 
 // benchBinding is number i of the bindings: 10.239.0.1, 10.239.0.2 and so on.
 func benchBinding(i int) responder.Binding {
-	addr := netip.AddrFrom4([4]byte{10, 239, byte(i >> 8), byte(i)})
-	return responder.Binding{First: addr, Last: addr, MAC: responder.MAC{0x02, 0, 0, 0, byte(i >> 8), byte(i)}}
+	addr := netip.AddrFrom4([4]byte{10, byte(239 + i>>16), byte(i >> 8), byte(i)})
+	return responder.Binding{First: addr, Last: addr, MAC: responder.MAC{0x02, 0, 0, byte(i >> 16), byte(i >> 8), byte(i)}}
 }
 
 // benchBindings returns those from number first to the one before number end.
@@ -105,29 +105,44 @@ func benchFabric(b *testing.B, attach config.Attachment) {
 	if attach.TAP != "" {
 		lab.NeedTUN(b)
 	}
-	registry, err := responder.NewRegistry(slices.Values(benchBindings(1, 1001)))
+	n := benchNetwork(b, attach, 1000)
+	n.Guard = config.GuardARP
+	b.Cleanup(startBench(b, n))
+}
+
+// defaultRate is the rate limit of a configuration that doesn't name one.
+const defaultRate = 10_000
+
+// benchNetwork is a network as the configuration makes it by default, with so many bindings.
+func benchNetwork(b *testing.B, attach config.Attachment, bindings int) config.Network {
+	b.Helper()
+	registry, err := responder.NewRegistry(slices.Values(benchBindings(1, bindings+1)))
 	if err != nil {
 		b.Fatal(err)
 	}
-	n := config.Network{
+	return config.Network{
 		Name: "bench", Mode: config.VPC, Attach: attach, Registry: registry,
-		Guard: config.GuardARP, OnStop: config.Release,
+		Guard: config.GuardFull, OnStop: config.Release,
 	}
+}
+
+// startBench runs a fabric until stop is called.
+func startBench(b *testing.B, n config.Network) (stop func()) {
+	b.Helper()
 	f := fabric.New(&config.Config{Networks: []config.Network{n}}, slog.New(slog.DiscardHandler))
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- f.Run(ctx) }()
-	b.Cleanup(func() {
+	select {
+	case <-f.Ready():
+	case err := <-ended:
+		b.Fatal(err)
+	}
+	return func() {
 		cancel()
 		if err := <-ended; err != nil {
 			b.Error(err)
 		}
-	})
-	select {
-	case <-f.Ready():
-	case err := <-ended:
-		ended <- nil
-		b.Fatal(err)
 	}
 }
 

@@ -2,8 +2,13 @@ package fabric_test
 
 import (
 	"bytes"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"strings"
 	"testing"
 
+	"github.com/arpfabric/arpfabric/internal/lab"
 	"github.com/arpfabric/arpfabric/responder"
 )
 
@@ -62,6 +67,31 @@ func TestClassicFloods(t *testing.T) {
 		fabric.expectCounts(t, s.port, want, h.name)
 	}
 	if answers := s.app.answers(); len(answers) > 0 {
+		t.Errorf("the fabric answers: %x", answers)
+	}
+}
+
+// TestClassicHearsTheHostAndUplinks holds that what vpc mode would do with the host's requests and an uplink's is known
+// before, and that they go on their way.
+func TestClassicHearsTheHostAndUplinks(t *testing.T) {
+	lab.NeedProgram(t, "ping")
+	s := build(t, onBridge)
+	outside := addGuestIn(t, bridgeName, 4, "outside")
+	log := &journal{}
+	configuration := network("{bridge: br0, uplinks: [vnet4]}", "mode: classic")
+	fabric := startLogging(t, loadConfig(t, configuration), slog.NewJSONHandler(log, nil))
+
+	ping(t, dbAddr)
+	eventually(t, "the host is not registered", func() bool { return fabric.counts(bridgeName)[responder.UnregisteredSender] > 0 })
+	if lines := log.with(t, "address", hostAddr.Addr().String()); len(lines) != 1 || !strings.Contains(fmt.Sprint(lines[0]["msg"]), "would not be answered") {
+		t.Errorf("of the host's missing binding, the log says %v", lines)
+	}
+	stranger := outside.request(dbAddr)
+	stranger.SenderIP = netip.MustParseAddr("10.239.0.250")
+	outside.send(t, stranger.Frame())
+	fabric.expectCounts(t, "vnet4", counts{responder.Answered: 1}, "what came by the uplink")
+	eventually(t, "it goes on its way", func() bool { return s.idle.hasSeen(stranger.Frame()) })
+	if answers := outside.answers(); len(answers) > 0 {
 		t.Errorf("the fabric answers: %x", answers)
 	}
 }

@@ -3,7 +3,8 @@
 //
 // A frame's way: the guard (or a TAP, or a packet socket) hands it to a [wire.Conn]; serve.go looks up the
 // port it came in by, asks the network's responder, counts the verdict on the port, and sends the answer
-// out of that port. What the host itself asks is answered in its neighbour table (host.go).
+// out of that port. What the host itself asks, and the guest of a sidecar, is answered in its neighbour table
+// (host.go).
 //
 // Beside that runs one more goroutine, which everything else belongs to. It follows the interfaces: ports.go
 // turns every change into the ports of each network, and those into the guard's plan. It puts the guard

@@ -100,7 +100,12 @@ func start(t *testing.T, configuration string) *running {
 
 func startConfig(t *testing.T, cfg *config.Config) *running {
 	t.Helper()
-	f := fabric.New(cfg, slog.New(slog.NewTextHandler(t.Output(), nil)))
+	return startLogging(t, cfg, slog.NewTextHandler(t.Output(), nil))
+}
+
+func startLogging(t *testing.T, cfg *config.Config, log slog.Handler) *running {
+	t.Helper()
+	f := fabric.New(cfg, slog.New(log))
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- f.Run(ctx) }()
@@ -140,8 +145,9 @@ type counts = map[responder.Reason]uint64
 func (r *running) counts(port string) counts {
 	for _, c := range r.Counts() {
 		if c.Port == port {
-			delete(c.Reasons, responder.NotARP)
-			return c.Reasons
+			reasons := c.Reasons()
+			delete(reasons, responder.NotARP)
+			return reasons
 		}
 	}
 	return nil
@@ -245,26 +251,8 @@ func (g *guest) answersFor(target netip.Addr) int {
 // mark returns an IPv4 packet from one guest to another, which the fabric has no say in, with a number in
 // it: an ICMP echo reply that nobody asked for, which a kernel receives in silence.
 func mark(from, to *guest, number int) []byte {
-	const protocolICMP = 1
-	header := []byte{0x45, 0, 0, 28, 0, 0, 0, 0, 64, protocolICMP, 0, 0}
-	header = slices.Concat(header, from.Addr.Addr().AsSlice(), to.Addr.Addr().AsSlice())
-	binary.BigEndian.PutUint16(header[10:], checksum(header))
-	echoReply := []byte{0, 0, 0, 0}
-	echoReply = binary.BigEndian.AppendUint32(echoReply, uint32(number))
-	binary.BigEndian.PutUint16(echoReply[2:], checksum(echoReply))
-	return slices.Concat(to.MAC, from.MAC, []byte{0x08, 0x00}, header, echoReply)
-}
-
-// checksum is the Internet checksum (RFC 1071) of an even number of bytes.
-func checksum(data []byte) uint16 {
-	sum := uint32(0)
-	for i := 0; i < len(data); i += 2 {
-		sum += uint32(binary.BigEndian.Uint16(data[i:]))
-	}
-	for sum > 0xffff {
-		sum = sum>>16 + sum&0xffff
-	}
-	return ^uint16(sum)
+	data := binary.BigEndian.AppendUint32(nil, uint32(number))
+	return lab.EchoReply(to.MAC, from.MAC, from.Addr.Addr(), to.Addr.Addr(), data)
 }
 
 // sendMark sends a mark, again and again, until it is there: what was sent before and is not there by then,

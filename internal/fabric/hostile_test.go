@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/arpfabric/arpfabric/internal/lab"
+	"github.com/arpfabric/arpfabric/internal/link"
 	"github.com/arpfabric/arpfabric/responder"
 	"github.com/mdlayher/arp"
 	"github.com/mdlayher/ethernet"
@@ -23,7 +24,7 @@ type hostile struct {
 	frame  []byte
 	reason responder.Reason // what is counted; 0 where the kernel drops it
 
-	notOnTAP bool // the kernel drops it on its way to a TAP
+	onlyOnBridge bool // elsewhere the kernel drops it on its way to the fabric
 }
 
 // hostileFrames are sent by app. The one who must not hear them is db, to whom they may be addressed.
@@ -150,9 +151,12 @@ func tags(s *stage) []hostile {
 		vlan("two tags, VLAN 0, announcement", announcement, qTag, qTag),
 		vlan("two tags, VLAN 5", ask.Frame(), adTag|5, qTag|5),
 		vlan("two tags, outer VLAN 0", ask.Frame(), adTag, qTag|5),
-		{name: "three tags, VLAN 0", frame: tagged(announcement, qTag, qTag, qTag)},
-		{name: "three tags", frame: tagged(announcement, adTag|5, qTag|6, qTag|7)},
-		{name: "four tags", frame: tagged(announcement, qTag, adTag, qTag, adTag)},
+		{name: "three tags, VLAN 0", frame: tagged(announcement, qTag, qTag, qTag),
+			reason: responder.UnexpectedVLAN, onlyOnBridge: true},
+		{name: "three tags", frame: tagged(announcement, adTag|5, qTag|6, qTag|7),
+			reason: responder.UnexpectedVLAN, onlyOnBridge: true},
+		{name: "four tags", frame: tagged(announcement, qTag, adTag, qTag, adTag),
+			reason: responder.UnexpectedVLAN, onlyOnBridge: true},
 		{name: "LLC/SNAP behind a tag", frame: tagged(snap(ask), qTag), reason: responder.Malformed},
 		{name: "LLC/SNAP behind two tags", frame: tagged(snap(ask), adTag, qTag), reason: responder.Malformed},
 	}
@@ -168,7 +172,7 @@ func destinations(s *stage) []hostile {
 	return []hostile{
 		{name: "to LLDP's group address", frame: vary(ask, to(net.HardwareAddr{0x01, 0x80, 0xc2, 0, 0, 0x0e}))},
 		{name: "to 802.1X's group address", frame: vary(ask, to(net.HardwareAddr{0x01, 0x80, 0xc2, 0, 0, 0x03})),
-			reason: responder.Answered, notOnTAP: true},
+			reason: responder.Answered, onlyOnBridge: true},
 		{name: "to spanning tree's group address", frame: vary(ask, to(net.HardwareAddr{0x01, 0x80, 0xc2, 0, 0, 0})),
 			reason: responder.Answered},
 		{name: "to an IPv6 group address", frame: vary(ask, to(net.HardwareAddr{0x33, 0x33, 0, 0, 0, 1})),
@@ -238,7 +242,7 @@ func TestHostileFrames(t *testing.T) {
 					t.Fatalf("%s: %s heard it: %x", h.name, silent.Name, heard)
 				}
 			}
-			if h.reason != 0 && !(h.notOnTAP && s.attachment == onTAP) {
+			if h.reason != 0 && !(h.onlyOnBridge && s.attachment == onTAP) {
 				want[h.reason]++
 			}
 			fabric.expectCounts(t, s.port, want, h.name)
@@ -261,7 +265,7 @@ func TestHostileFramesAtAnInterface(t *testing.T) {
 			continue
 		}
 		s.app.send(t, h.frame)
-		if h.reason != 0 {
+		if h.reason != 0 && !h.onlyOnBridge {
 			want[h.reason]++
 		}
 		fabric.expectCounts(t, s.port, want, h.name)
@@ -296,6 +300,44 @@ func TestForgedIdentity(t *testing.T) {
 	expectHostLearnedNothing(t)
 }
 
+// TestLinkLocalGroupsTeachNothing holds that a frame which passes no rule can't move another's entry, and that the
+// bridge learns from such frames again when it is let go.
+func TestLinkLocalGroupsTeachNothing(t *testing.T) {
+	each(t, guarded, func(t *testing.T, s *stage) {
+		fabric := start(t, network(s.attach))
+		lldp := slices.Concat([]byte{0x01, 0x80, 0xc2, 0, 0, 0x0e}, s.db.MAC, []byte{0x88, 0xcc}, make([]byte, 46))
+		sendMark(t, s.db, s.app, 1)
+		s.app.send(t, lldp)
+		sendMark(t, s.app, s.db, 2)
+		expectBehind(t, s.db.MAC, s.db.Port)
+
+		fabric.stop()
+		repeat(t, "the bridge learns from it", func() { s.app.send(t, lldp) }, func() bool {
+			return slices.Equal(learnedBehind(t, s.db.MAC), []string{s.app.Port})
+		})
+	})
+}
+
+// TestLinkLocalLearningIsTheAdministrators holds that a bridge that was told not to learn before the fabric came does not
+// when it has gone.
+func TestLinkLocalLearningIsTheAdministrators(t *testing.T) {
+	s := build(t, onBridge)
+	dev, err := net.InterfaceByName(bridgeName)
+	must(t, err)
+	bridge := link.Link{Name: dev.Name, Index: dev.Index}
+	for _, learns := range []bool{false, true} {
+		must(t, link.SetLinkLocalLearning(bridge, learns))
+		fabric := start(t, network(s.attach))
+		if now, err := link.LinkLocalLearning(bridge); err != nil || now {
+			t.Errorf("it learns while the fabric runs: %v (%v)", now, err)
+		}
+		fabric.stop()
+		if now, err := link.LinkLocalLearning(bridge); err != nil || now != learns {
+			t.Errorf("before the fabric it learned: %v; after it: %v (%v)", learns, now, err)
+		}
+	}
+}
+
 // TestAnswersDoNotMoveTheOwner holds that a switch does not take the fabric for the owner of the MAC that
 // it answers with.
 func TestAnswersDoNotMoveTheOwner(t *testing.T) {
@@ -311,6 +353,14 @@ func TestAnswersDoNotMoveTheOwner(t *testing.T) {
 // expectBehind holds that br0 has learned that mac is behind port, and behind no other.
 func expectBehind(t *testing.T, mac net.HardwareAddr, port string) {
 	t.Helper()
+	if behind := learnedBehind(t, mac); !slices.Equal(behind, []string{port}) {
+		t.Errorf("%s is behind %v, want %s", mac, behind, port)
+	}
+}
+
+// learnedBehind returns the ports that the bridges have learned a MAC is behind.
+func learnedBehind(t *testing.T, mac net.HardwareAddr) []string {
+	t.Helper()
 	entries, err := netlink.NeighList(0, unix.AF_BRIDGE)
 	must(t, err)
 	var behind []string
@@ -321,7 +371,5 @@ func expectBehind(t *testing.T, mac net.HardwareAddr, port string) {
 			behind = append(behind, l.Attrs().Name)
 		}
 	}
-	if !slices.Equal(behind, []string{port}) {
-		t.Errorf("%s is behind %v, want %s", mac, behind, port)
-	}
+	return behind
 }

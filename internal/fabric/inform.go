@@ -17,7 +17,7 @@ const maxInformed = 1024
 // nobody whose silence they would notice.
 func (f *Fabric) inform(n *network, before *responder.Registry) {
 	c := n.config()
-	if !c.Inform || c.Mode != config.VPC {
+	if !c.Inform || c.Mode != config.VPC || c.Attach.Sidecar != "" { // a sidecar's guest has its entries corrected
 		return
 	}
 	var frames []wire.Frame

@@ -2,7 +2,9 @@ package fabric_test
 
 import (
 	"bytes"
+	"fmt"
 	"net"
+	"slices"
 	"testing"
 
 	"github.com/arpfabric/arpfabric/internal/lab"
@@ -26,6 +28,42 @@ func TestGuestJoins(t *testing.T) {
 		newcomer.ask(t)
 		s.expectSilenceAmongShouters(t, s.app, newcomer)
 	})
+}
+
+// TestNewcomerStealsNothing has a guest that joins claim db's MAC, by frames that the bridge learns from before the
+// port is guarded: while the fabric runs, and while the guard is alone.
+func TestNewcomerStealsNothing(t *testing.T) {
+	s := build(t, onBridge)
+	configuration := network(s.attach, "policy: {on_stop: hold}")
+	fabric := start(t, configuration)
+	forged := packet{to: s.app.MAC, from: s.db.MAC, src: s.idle.Addr.Addr(), dst: s.app.Addr.Addr()}
+	join := func(n byte) (newcomer *guest, isTakenForDB func() bool) {
+		newcomer = addGuestOutside(t, n, fmt.Sprintf("newcomer%d", n))
+		t.Cleanup(newcomer.Shout(forged.frame()))
+		must(t, lab.SetMaster(newcomer.Port, bridgeName))
+		return newcomer, func() bool { return slices.Contains(learnedBehind(t, s.db.MAC), newcomer.Port) }
+	}
+
+	_, isTakenForDB := join(4)
+	fabric.expectPort(t, "vnet4")
+	eventually(t, "the newcomer is refused", func() bool { return !isTakenForDB() })
+	sendMark(t, s.app, s.db, 1)
+
+	fabric.stop()
+	newcomer, isTakenForDB := join(5)
+	eventually(t, "the newcomer is taken for db", isTakenForDB)
+	for n := range 10 {
+		s.app.send(t, mark(s.app, s.db, 10+n))
+	}
+	sendMark(t, s.app, s.idle, 100)
+	for n := range 10 {
+		if newcomer.hasSeen(mark(s.app, s.db, 10+n)) {
+			t.Error("the newcomer got what was for db")
+		}
+	}
+	start(t, configuration)
+	eventually(t, "the newcomer is refused again", func() bool { return !isTakenForDB() })
+	sendMark(t, s.app, s.db, 2)
 }
 
 func TestGuestComesBack(t *testing.T) {

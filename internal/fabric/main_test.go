@@ -93,6 +93,13 @@ func plugIn(t *testing.T) {
 	must(t, lab.SetMaster("eth1-far", bridgeName))
 	setUp(t, "eth1-far")
 	setUp(t, "eth1")
+	for _, end := range []string{"eth1-far", "eth1"} { // until then, what is to leave by it is dropped
+		eventually(t, end+" is up", func() bool {
+			l, err := netlink.LinkByName(end)
+			must(t, err)
+			return l.Attrs().OperState == netlink.OperUp
+		})
+	}
 }
 
 // addBridge makes a bridge, until the test ends. Its host learns neighbours from ARP that it didn't ask for, and
@@ -138,12 +145,17 @@ func addGuestIn(t *testing.T, bridge string, n byte, name string) *guest {
 // addGuestOutside makes guest number n with its port vnet<n> in no bridge, until the test ends.
 func addGuestOutside(t *testing.T, n byte, name string) *guest {
 	t.Helper()
-	config := lab.GuestConfig{
+	return makeGuest(t, lab.GuestConfig{
 		Name: name,
 		Port: fmt.Sprintf("vnet%d", n),
 		MAC:  net.HardwareAddr{0x02, 0x00, 0x05 + n, 0xde, 0x54, 0xa8},
 		Addr: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 239, 0, 100 + n}), 24),
-	}
+	})
+}
+
+// makeGuest makes a guest, until the test ends.
+func makeGuest(t *testing.T, config lab.GuestConfig) *guest {
+	t.Helper()
 	inside, err := lab.AddGuest(config)
 	must(t, err)
 	t.Cleanup(func() { inside.Delete() })
@@ -163,4 +175,19 @@ func (g *guest) setARP(t *testing.T, name, value string) {
 
 func setARP(link, name, value string) error {
 	return os.WriteFile("/proc/sys/net/ipv4/conf/"+link+"/"+name, []byte(value), 0)
+}
+
+// mustAge is must for what setNeighbor returns: some kernels have none of it for an ordinary user, and the test is
+// skipped there.
+func mustAge(t *testing.T, err error) {
+	t.Helper()
+	if errors.Is(err, os.ErrNotExist) {
+		lab.KernelLacks(t, "needs to set how neighbour entries age: %v", err)
+	}
+	must(t, err)
+}
+
+// setNeighbor sets how an interface's neighbour entries age (arp(7)).
+func setNeighbor(link, name, value string) error {
+	return os.WriteFile("/proc/sys/net/ipv4/neigh/"+link+"/"+name, []byte(value), 0)
 }

@@ -25,7 +25,8 @@ type network struct {
 type settings struct {
 	config    config.Network
 	responder *responder.Responder
-	answers   bool // replies leave; in classic mode they are only counted
+	answers   bool          // replies leave; in classic mode they are only counted
+	hostMAC   responder.MAC // that the host's own stack has on the network's bridge; zero where it isn't on it
 }
 
 // An attachment is how a network's guests are reached. Only the goroutine that follows the interfaces
@@ -55,6 +56,8 @@ func newNetwork(c config.Network) *network {
 		n.attachment = &tapAttachment{network: n}
 	case a.Interface != "":
 		n.attachment = &interfaceAttachment{network: n}
+	case a.Sidecar != "":
+		n.attachment = &sidecarAttachment{network: n}
 	default:
 		n.attachment = &bridgeAttachment{network: n}
 	}
@@ -74,6 +77,7 @@ func (n *network) change(c config.Network) {
 	before := n.settings.Load()
 	next := newSettings(c, before.config.Policy.Host)
 	next.answers = next.answers || before.answers
+	next.hostMAC = before.hostMAC
 	n.settings.Store(next)
 }
 
@@ -86,7 +90,9 @@ func (n *network) settle() {
 // leaveToHost makes the responder leave these addresses to the host's kernel.
 func (n *network) leaveToHost(addrs []netip.Addr) {
 	if c := n.config(); !slices.Equal(c.Policy.Host, addrs) {
-		n.settings.Store(newSettings(*c, addrs))
+		next := newSettings(*c, addrs)
+		next.hostMAC = n.settings.Load().hostMAC
+		n.settings.Store(next)
 	}
 }
 
@@ -96,14 +102,59 @@ func (n *network) guarded() bool {
 	return c.Mode == config.VPC && c.Guard != config.GuardNone
 }
 
-// hostOn returns the bridge on which the host's own stack is a guest of the network. With a TAP the host is
-// answered as everybody else is.
+// watched reports whether the fabric sees more than guests' frames: what the host asks, and what is behind uplinks. Where
+// others' rules guard it does not.
+func (n *network) watched() bool { return n.guarded() || n.config().Mode == config.Classic }
+
+// guardPlan says how the kernel guards some ports, whose ARP goes that way where the network is guarded.
+func (n *network) guardPlan(guests []string, way guard.ARP) guard.Network {
+	c := n.config()
+	plan := guard.Network{
+		Name: c.Name, Guests: guests, ARP: way, RateLimit: c.RateLimit,
+		Registry: c.Registry, PassIPv6: c.Policy.PassIPv6,
+	}
+	if mac := n.settings.Load().hostMAC; mac != (responder.MAC{}) {
+		plan.Host = []responder.MAC{mac}
+	}
+	switch {
+	case c.Guard == config.GuardNone:
+		plan.ARP, plan.HearsHost = guard.Observe, c.Mode == config.Classic
+	case c.Mode == config.Classic:
+		plan.ARP, plan.HearsHost = guard.Observe, true
+		if c.Guard == config.GuardFull {
+			plan.AllowList = guard.Report
+		}
+	case c.Guard == config.GuardFull:
+		plan.AllowList = guard.Enforce
+	}
+	return plan
+}
+
+// noteHost notes the MAC that the host's own stack has on the network's bridge.
+func (n *network) noteHost(s link.Snapshot) {
+	l, ok := n.segment().host(s)
+	next := *n.settings.Load()
+	before := next.hostMAC
+	next.hostMAC = responder.MAC{}
+	if ok {
+		copy(next.hostMAC[:], l.MAC)
+	}
+	if next.hostMAC != before {
+		n.settings.Store(&next)
+	}
+}
+
+// hostOn returns the interface with which the host's own stack is a guest of the network: the sidecar's, the bridge,
+// or, in a VLAN, maybe a device on top of it. With a TAP the host is answered as everybody else is.
 func (n *network) hostOn(s link.Snapshot) (link.Link, bool) {
 	a := n.config().Attach
-	if a.TAP != "" || !n.guarded() || !s.IsBridge(a.Bridge) {
+	switch {
+	case a.Sidecar != "":
+		return s.Find(a.Sidecar)
+	case a.TAP != "" || !n.watched() || !s.IsBridge(a.Bridge):
 		return link.Link{}, false
 	}
-	return s.Find(a.Bridge)
+	return n.segment().host(s)
 }
 
 // problem says of which network err is; nil stays nil.

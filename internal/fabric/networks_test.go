@@ -56,20 +56,15 @@ func TestTwoNetworks(t *testing.T) {
 	}
 }
 
-// TestUplinks holds that uplinks are left alone: what comes in by one reaches the guests, and guests' ARP
-// does not leave by it.
+// TestUplinks holds that what is behind an uplink is answered from the registry, whoever asks, that no guest hears
+// it, and that guests' ARP does not leave by the uplink.
 func TestUplinks(t *testing.T) {
 	s := build(t, onBridge)
 	outside := addGuestIn(t, bridgeName, 4, "outside")
+	stranger := outside.request(dbAddr)
+	stranger.SenderIP = netip.MustParseAddr("10.239.0.250")
 	fabric := start(t, network("{bridge: br0, uplinks: [vnet4]}"))
-	if fabric.counts("vnet4") != nil {
-		t.Error("the uplink is a guest port")
-	}
-	request := outside.request(netip.MustParseAddr("10.239.0.250")).Frame()
-	outside.send(t, request)
-	for _, g := range []*guest{s.app, s.db, s.idle} {
-		eventually(t, g.Name+" hears the uplink", func() bool { return g.hasSeen(request) })
-	}
+
 	for i, h := range hostileFrames(s) {
 		s.app.send(t, h.frame)
 		sendMark(t, s.app, outside, i)
@@ -77,7 +72,19 @@ func TestUplinks(t *testing.T) {
 			t.Fatalf("%s: it left by the uplink: %x", h.name, heard)
 		}
 	}
-	sendMark(t, outside, s.app, 1)
+	outside.send(t, stranger.Frame())
+	outside.expectAnswer(t, 1, dbAddr, dbMAC)
+	outside.send(t, vary(stranger, target(freeAddr)))
+	outside.send(t, vary(stranger, isReply))
+	fabric.expectCounts(t, "vnet4", counts{responder.Answered: 1, responder.UnknownTarget: 1, responder.GuestReply: 1}, "what came by the uplink")
+	for i, g := range []*guest{s.db, s.idle} {
+		sendMark(t, outside, g, 1000+i)
+		if heard := g.heard(); len(heard) > 0 {
+			t.Errorf("%s heard the uplink: %x", g.Name, heard)
+		}
+	}
+	must(t, lab.ClearMaster("vnet4"))
+	eventually(t, "it is no uplink outside the bridge", func() bool { return fabric.counts("vnet4") == nil })
 }
 
 // TestInterfaceLeavesItsOwnAddressesToTheKernel holds this for an address that the interface gets while the

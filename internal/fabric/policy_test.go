@@ -1,6 +1,10 @@
 package fabric_test
 
 import (
+	"errors"
+	"net/netip"
+	"os/exec"
+	"strings"
 	"testing"
 
 	"github.com/arpfabric/arpfabric/config"
@@ -47,16 +51,37 @@ func TestPolicy(t *testing.T) {
 }
 
 // TestDeniedProbe holds that a client which detects address conflicts gives an address without a binding up
-// where the policy says so.
+// where the policy says so, another's always, and its own never: it hears its own MAC.
 func TestDeniedProbe(t *testing.T) {
 	lab.NeedProgram(t, "arping")
-	probe := []string{"-D", "-c", "1", "-I", "eth0", freeAddr.String()}
-	s := build(t, onBridge)
-	fabric := start(t, network(s.attach))
-	s.app.expectSuccess(t, "arping", probe...)
-	fabric.stop()
-	start(t, network(s.attach, "policy: {unallocated_probe: deny}"))
-	s.app.expectFailure(t, "arping", probe...)
+	tests := []struct {
+		policy  string
+		addr    netip.Addr
+		isTaken bool
+	}{
+		{"drop", freeAddr, false},
+		{"drop", dbAddr, true},
+		{"drop", appAddr, false},
+		{"deny", freeAddr, true},
+		{"deny", dbAddr, true},
+		{"deny", appAddr, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.policy+" "+tt.addr.String(), func(t *testing.T) {
+			s := build(t, onBridge)
+			start(t, network(s.attach, "policy: {unallocated_probe: "+tt.policy+"}"))
+			want := "Received 0 response(s)"
+			if tt.isTaken {
+				want = "Received 1 response(s)"
+			}
+			out, err := s.app.run(t, "arping", "-D", "-c", "1", "-I", "eth0", tt.addr.String())
+			var failed *exec.ExitError
+			isTaken := errors.As(err, &failed) && failed.ExitCode() == 1
+			if isTaken != tt.isTaken || err != nil && !isTaken || !strings.Contains(out, want) {
+				t.Errorf("arping: %v, want duplicate: %v\n%s", err, tt.isTaken, out)
+			}
+		})
+	}
 }
 
 // TestGuardNone holds that the fabric answers, and the bridge is left alone.
@@ -79,6 +104,7 @@ func TestBoundToAPort(t *testing.T) {
     registry:
       10.239.0.1:   "02:00:00:de:54:a8"
       10.239.0.101: {mac: "02:00:06:de:54:a8", port: vnet1}
+      10.239.0.102: "02:00:07:de:54:a8"
 `)
 	request := s.app.request(gatewayAddr)
 	s.app.send(t, request.Frame())

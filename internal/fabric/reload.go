@@ -45,27 +45,61 @@ func (f *Fabric) adopt(c *config.Config) error {
 	if err := f.attach(fresh, s); err != nil {
 		return err
 	}
-	before := f.networks
-	f.config, f.networks = c, next
+	before := f.state()
+	f.networks = next
 	registries := make([]*responder.Registry, len(next))
 	for i, n := range next {
 		registries[i] = n.config().Registry
 		n.change(c.Networks[i])
 	}
-	err = f.follow()
+	if err := f.follow(); err != nil {
+		return errors.Join(err, f.revert(before, fresh))
+	}
+	f.inForce.Store(c)
 	f.serveLines()
 	for i, n := range next {
 		n.settle()
 		f.inform(n, registries[i])
 	}
-	f.announce(before)
-	f.detach(before)
-	return err
+	f.announce(before.networks)
+	f.detach(before.networks)
+	return nil
+}
+
+// state is what is in force: the networks, each with its settings.
+type state struct {
+	networks []*network
+	settings []*settings
+}
+
+func (f *Fabric) state() state {
+	s := state{networks: f.networks}
+	for _, n := range f.networks {
+		s.settings = append(s.settings, n.settings.Load())
+	}
+	return s
+}
+
+// revert puts back in force what was before an adoption that failed, and closes what it has opened.
+func (f *Fabric) revert(before state, fresh []*network) error {
+	f.networks = before.networks
+	for i, n := range before.networks {
+		n.settings.Store(before.settings[i])
+	}
+	for _, n := range fresh {
+		n.closeLine()
+	}
+	if !f.isReady() {
+		return nil // there was nothing
+	}
+	return f.follow()
 }
 
 // serveLines starts to serve the lines that are new.
 func (f *Fabric) serveLines() {
-	for _, l := range f.lines() {
+	lines := f.lines()
+	f.serving.Store(&lines)
+	for _, l := range lines {
 		if !l.served {
 			l.served = true
 			f.tasks.Go(func() error { return f.serve(l) })
@@ -81,7 +115,7 @@ func (f *Fabric) announce(before []*network) {
 			what = "network reloaded"
 		}
 		f.log.Info(what, "network", c.Name, "mode", c.Mode, "attach", c.Attach.String(),
-			"bindings", c.Registry.Len(), "guard", c.Guard, "ports", f.ports.Load().count(n))
+			"bindings", c.Registry.Len(), "guard", c.GuardInForce(), "ports", f.ports.Load().count(n))
 	}
 }
 
@@ -112,14 +146,17 @@ func (f *Fabric) match(configs []config.Network) (all, fresh []*network) {
 // attachedTo returns the network with that attachment, whatever its uplinks, or nil.
 func (f *Fabric) attachedTo(a config.Attachment) *network {
 	for _, n := range f.networks {
-		if has := n.config().Attach; has.Bridge == a.Bridge && has.TAP == a.TAP && has.Interface == a.Interface {
+		has := n.config().Attach
+		if has.Bridge == a.Bridge && has.VLAN == a.VLAN && has.TAP == a.TAP &&
+			has.Interface == a.Interface && has.Sidecar == a.Sidecar {
 			return n
 		}
 	}
 	return nil
 }
 
-// attach opens what fresh networks need: a Conn for each TAP and each interface, and one for all bridges.
+// attach opens what fresh networks need: a Conn for each TAP and each interface, and one for all bridges and
+// sidecars.
 // Where it fails it leaves nothing open that wasn't.
 func (f *Fabric) attach(fresh []*network, s link.Snapshot) error {
 	if err := checkAll(fresh, s); err != nil {
@@ -162,6 +199,11 @@ func (f *Fabric) open(n *network, s link.Snapshot) error {
 	conn, err := wire.OpenBridge()
 	if err != nil {
 		hosts.close()
+		return err
+	}
+	if err := conn.Mark(f.mark); err != nil {
+		hosts.close()
+		conn.Close()
 		return err
 	}
 	f.bridges, f.hosts = &line{conn: conn}, hosts

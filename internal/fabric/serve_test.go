@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/arpfabric/arpfabric/config"
+	"github.com/arpfabric/arpfabric/internal/event"
 	"github.com/arpfabric/arpfabric/internal/link"
 	"github.com/arpfabric/arpfabric/internal/wire"
 	"github.com/arpfabric/arpfabric/responder"
@@ -121,10 +122,16 @@ func TestServe(t *testing.T) {
 		t.Errorf("serve of a line that was closed returned %v, want nil", err)
 	}
 
-	type reasons = map[responder.Reason]uint64
+	type verdicts = map[responder.Verdict]uint64
 	wantCounts := []PortCounts{
-		{"a", "vnet1", reasons{responder.UnknownTarget: 1, responder.SelfProbe: 1, responder.Answered: 1}},
-		{"b", "vnet2", reasons{responder.Answered: 1}},
+		{Network: "a", Port: "vnet1", Index: inVPC, Verdicts: verdicts{
+			{Action: responder.Drop, Reason: responder.UnknownTarget}: 1,
+			{Action: responder.Reply, Reason: responder.SelfProbe}:    1,
+			{Action: responder.Reply, Reason: responder.Answered}:     1,
+		}},
+		{Network: "b", Port: "vnet2", Index: inClassic, Verdicts: verdicts{
+			{Action: responder.Reply, Reason: responder.Answered}: 1,
+		}},
 	}
 	if diff := cmp.Diff(wantCounts, f.Counts()); diff != "" {
 		t.Errorf("counts (-want +got):\n%s", diff)
@@ -132,6 +139,17 @@ func TestServe(t *testing.T) {
 	if strays := f.strays.Load(); strays != 1 {
 		t.Errorf("%d strays, want 1", strays)
 	}
+	if n := answersTimed(f); n != 2 {
+		t.Errorf("the histogram has %d answers, want 2", n)
+	}
+}
+
+// answersTimed returns how many answers the histogram has.
+func answersTimed(f *Fabric) (sum uint64) {
+	for _, n := range f.Latency().Counts {
+		sum += n
+	}
+	return sum
 }
 
 func TestServeFails(t *testing.T) {
@@ -142,8 +160,18 @@ func TestServeFails(t *testing.T) {
 	}
 }
 
+// TestServeAllocatesNothing holds that also while somebody listens who has no room for more.
 func TestServeAllocatesNothing(t *testing.T) {
-	_, l, ended := serveFake(t)
+	t.Run("unheard", func(t *testing.T) { expectNoAllocations(t, false) })
+	t.Run("heard", func(t *testing.T) { expectNoAllocations(t, true) })
+}
+
+func expectNoAllocations(t *testing.T, isHeard bool) {
+	t.Helper()
+	f, l, ended := serveFake(t)
+	if isHeard {
+		defer f.events.Listen(event.Filter{}, 1).Close()
+	}
 	batch := make([]wire.Frame, wire.MaxBatch)
 	for i := range batch {
 		batch[i] = wire.Frame{Port: 1 + i%2, Data: gatewayRequest}

@@ -55,6 +55,25 @@ func TestStopHoldsTheGuard(t *testing.T) {
 	})
 }
 
+// TestStartWithoutAGuard starts a fabric that guards nothing, where one that guarded all has been killed: its tables go.
+func TestStartWithoutAGuard(t *testing.T) {
+	const hold = "    policy: {on_stop: hold}\n"
+	s, sidecar := buildSidecar(t)
+	t.Cleanup(removeGuard)
+	t.Cleanup(func() { guard.NewSidecars(wire.Group, 0).Remove() })
+	start(t, sidecar+hold+secondNetwork("{bridge: br0}")+hold).stop()
+	if !guardIsThere(t) || !sidecarGuardIsThere(t) {
+		t.Fatal("no guard is left")
+	}
+	start(t, network("{interface: eth1}"))
+	if guardIsThere(t) || sidecarGuardIsThere(t) {
+		t.Error("the guard is still there")
+	}
+	flooded := s.app.request(gatewayAddr).Frame()
+	repeat(t, "the bridge is a plain one again", func() { s.app.Send(flooded) }, func() bool { return s.idle.hasSeen(flooded) })
+	s.app.ask(t)
+}
+
 // TestStopHoldsOneOfTwo holds that of two networks, the guard of the one that says so stays.
 func TestStopHoldsOneOfTwo(t *testing.T) {
 	t.Cleanup(removeGuard)

@@ -3,11 +3,8 @@ package guard
 import (
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/google/nftables"
-	"github.com/google/nftables/binaryutil"
-	"github.com/google/nftables/userdata"
 	"golang.org/x/sys/unix"
 )
 
@@ -17,9 +14,13 @@ const TableName = "arpfabric"
 // Guard is the table in the kernel.
 type Guard struct {
 	group   uint16
-	applied *Plan // what the kernel holds; nil where that isn't known
+	inForce bool                // Apply has put it there, and nobody asked for it to be removed
+	applied *ruleset            // what the kernel holds; nil where that isn't known
+	handles map[string][]uint64 // of its rules, by chain
 
-	installed state // after the table was last replaced
+	// The generations of the kernel's rulesets at which ours looked intact last, and was examined whole; 0 where that
+	// has to be done anew. Every transaction of anybody raises the generation.
+	generation, examined uint32
 }
 
 // New returns a Guard that hands frames over on an NFLOG group. It does not touch the kernel: a table that
@@ -28,32 +29,106 @@ func New(group uint16) *Guard { return &Guard{group: group} }
 
 // Apply makes the kernel hold p. The first time it replaces the whole table, after that it changes only
 // what differs; each in one transaction, so that the old guard or the new one is in force at any moment.
-// After an error the old one is.
+// After an error the old one is. Where somebody has deleted the table in force, there are two transactions: one that
+// closes, which is quick, and one that lets through what the registries allow.
 func (g *Guard) Apply(p Plan) error {
-	if g.applied != nil {
-		if err := g.change(*g.applied, p); err == nil {
-			g.applied = &p
-			return nil
-		}
-		g.applied = nil // somebody else changed the table: replace it
+	want := p.ruleset(g.group)
+	if g.LooksIntact() && g.applied != nil && g.change(want) == nil {
+		return nil
 	}
-	err := g.replace(p)
-	if err == nil {
-		g.installed, err = g.inspect()
-	}
-	if err == nil && !g.installed.holds(p, chains(g.group)) {
-		err = errors.New("somebody else changed it at the same moment")
-	}
-	if err != nil {
+	if err := g.replace(want); err != nil {
 		return applyError(err)
 	}
-	g.applied = &p
 	return nil
+}
+
+// change brings the table from what was applied last to a ruleset.
+func (g *Guard) change(want ruleset) error {
+	t, err := newTransaction(*g.applied, want)
+	if err != nil {
+		return err
+	}
+	if !g.LooksIntact() { // to put much together takes long
+		return errors.New("somebody else has changed it at the same moment; `nft monitor` shows who changes what")
+	}
+	return g.commit(t)
+}
+
+// replace puts a new table into the old one's place.
+func (g *Guard) replace(want ruleset) error {
+	if !g.inForce || g.IsThere() {
+		return g.install(want)
+	}
+	if err := g.install(want.withoutBindings()); err != nil {
+		return err
+	}
+	return g.change(want)
+}
+
+// install makes the table anew.
+func (g *Guard) install(want ruleset) error {
+	g.applied, g.handles = nil, map[string][]uint64{}
+	t, err := newTransaction(ruleset{}, want)
+	if err != nil {
+		return err
+	}
+	generation, err := currentGeneration()
+	if err != nil {
+		return err
+	}
+	g.generation, g.examined = generation, generation // what the table was like doesn't matter
+	return g.commit(t)
+}
+
+// newTransaction puts together what brings the table from one ruleset, an empty one if it is to be made anew, to
+// another.
+func newTransaction(have, want ruleset) (*difference, error) {
+	c, err := nftables.New()
+	if err != nil {
+		return nil, err
+	}
+	if len(have.chains) == 0 {
+		c.AddTable(table()) // so that there is one to delete
+		c.DelTable(table())
+		c.AddTable(table())
+	}
+	d := newDifference(c, have, want)
+	return d, d.write()
+}
+
+// commit carries a transaction out.
+//
+// It doesn't tell the kernel to refuse it where somebody else was first: who changes nftables all the time, be it
+// another table, would always be. Where anybody was, before or after, the table is looked at anew the next time.
+func (g *Guard) commit(d *difference) error {
+	if d.changes > 0 {
+		if err := d.conn.Flush(); err != nil {
+			return err
+		}
+		d.updateHandles(g.handles)
+		g.noteCommit()
+	}
+	applied := d.want // without what was put together
+	g.applied, g.inForce = &applied, true
+	return nil
+}
+
+// noteCommit brings the generations up to date after a transaction of ours.
+func (g *Guard) noteCommit() {
+	now, err := currentGeneration()
+	switch {
+	case err != nil || now != next(g.generation):
+		g.generation, g.examined = 0, 0
+	case g.examined == g.generation:
+		g.generation, g.examined = now, now
+	default:
+		g.generation = now
+	}
 }
 
 // Remove takes the table away. It is no error if there is none.
 func (g *Guard) Remove() error {
-	g.applied = nil
+	g.applied, g.inForce = nil, false
 	c, err := nftables.New()
 	if err != nil {
 		return applyError(err)
@@ -66,95 +141,37 @@ func (g *Guard) Remove() error {
 	return nil
 }
 
+// IsThere reports whether there is a table, whoever has left it. It is false where the kernel has no nftables, and
+// where the process may not look: it may not remove one either.
+func (g *Guard) IsThere() bool { return isThere(nftables.TableFamilyBridge) }
+
+func isThere(family nftables.TableFamily) bool {
+	c, err := nftables.New()
+	if err != nil {
+		return false
+	}
+	t, err := find(c, family)
+	return err == nil && t != nil
+}
+
 func table() *nftables.Table {
 	return &nftables.Table{Name: TableName, Family: nftables.TableFamilyBridge}
 }
 
-func (g *Guard) replace(p Plan) error {
+func currentGeneration() (uint32, error) {
 	c, err := nftables.New()
 	if err != nil {
-		return err
+		return 0, err
 	}
-	t := table()
-	c.AddTable(t) // so that there is one to delete
-	c.DelTable(t)
-	c.AddTable(t)
-	if err := addSets(c, t, p); err != nil {
-		return err
-	}
-	for _, ch := range chains(g.group) {
-		addChain(c, t, ch)
-	}
-	return c.Flush()
-}
-
-func addSets(c *nftables.Conn, t *nftables.Table, p Plan) error {
-	for _, s := range p.sets() {
-		if err := c.AddSet(s.inTable(t), elements(s.ports)); err != nil {
-			return err
-		}
-	}
-	tags := &nftables.Set{Table: t, Name: setTags, KeyType: nftables.TypeEtherType}
-	return c.AddSet(tags, []nftables.SetElement{{Key: be16(unix.ETH_P_8021Q)}, {Key: be16(unix.ETH_P_8021AD)}})
-}
-
-func addChain(c *nftables.Conn, t *nftables.Table, ch chain) {
-	added := &nftables.Chain{Table: t, Name: ch.name}
-	if ch.hook != nil {
-		accept := nftables.ChainPolicyAccept
-		added.Type, added.Hooknum, added.Priority, added.Policy = nftables.ChainTypeFilter, ch.hook, priority, &accept
-	}
-	c.AddChain(added)
-	for _, r := range ch.rules {
-		c.AddRule(&nftables.Rule{
-			Table:    t,
-			Chain:    added,
-			Exprs:    slices.Concat(r.match, r.then),
-			UserData: userdata.AppendString(nil, userdata.TypeComment, r.comment),
-		})
-	}
-}
-
-// priority is NF_BR_PRI_NAT_DST_BRIDGED: before other tables' filters.
-var priority = nftables.ChainPriorityRef(-300)
-
-// change brings the sets from one plan to another.
-func (g *Guard) change(from, to Plan) error {
-	c, err := nftables.New()
+	generation, err := c.GetGen()
 	if err != nil {
-		return err
+		return 0, err
 	}
-	had := from.sets()
-	for i, want := range to.sets() {
-		set := want.inTable(table())
-		if add := missing(had[i].ports, want.ports); len(add) > 0 {
-			if err := c.SetAddElements(set, elements(add)); err != nil {
-				return err
-			}
-		}
-		if remove := missing(want.ports, had[i].ports); len(remove) > 0 {
-			if err := c.SetDeleteElements(set, elements(remove)); err != nil {
-				return err
-			}
-		}
-	}
-	return c.Flush()
+	return generation.ID, nil
 }
 
-func (s portSet) inTable(t *nftables.Table) *nftables.Set {
-	return &nftables.Set{Table: t, Name: s.name, KeyType: nftables.TypeIFName, KeyByteOrder: binaryutil.NativeEndian}
-}
-
-// elements writes port names as the kernel compares them: padded with zeros to IFNAMSIZ.
-func elements(ports []string) []nftables.SetElement {
-	list := make([]nftables.SetElement, len(ports))
-	for i, port := range ports {
-		var key [unix.IFNAMSIZ]byte
-		copy(key[:], port)
-		list[i].Key = key[:]
-	}
-	return list
-}
+// next is the generation after one (net/netfilter/nf_tables_api.c, nf_tables_commit: 0 is left out).
+func next(generation uint32) uint32 { return max(generation+1, 1) }
 
 func applyError(err error) error {
 	switch {

@@ -1,48 +1,90 @@
 package guard
 
-import "slices"
+import (
+	"slices"
 
-// Plan says which ports are guarded, and how. Ports are named as the interfaces are.
+	"github.com/arpfabric/arpfabric/responder"
+)
+
+// Plan says what is guarded. Ports are named as the interfaces are.
 type Plan struct {
-	// Guests' ARP is handed over and goes nowhere.
-	Guests []string
-	// Observed ports' ARP is handed over and goes on its way.
-	Observed []string
-	// Steered ports' ARP goes out of the fabric's TAP in the same bridge, and nowhere else.
-	Steered []string
-	// TAPs are the fabric's own.
-	TAPs []string
-	// Uplinks may send to guests.
-	Uplinks []string
+	Networks []Network
 }
 
-// A portSet is a named set of the table.
-type portSet struct {
-	name  string
-	ports []string
+// Network says how the ports of one network are guarded.
+type Network struct {
+	Name    string
+	Guests  []string // ports with a guest behind them
+	Uplinks []string // ports that lead elsewhere; not with Steer
+	TAP     string   // the fabric's own; with Steer only
+
+	ARP       ARP
+	HearsHost bool // with Observe: the fabric gets to see what the host's own stack asks, too
+	AllowList AllowList
+	RateLimit uint32 // ARP frames that a guest port may send in a second; 0 for any number
+
+	// What the allow-list lets through: IPv4 between the registry's bindings, and to the host.
+	Registry *responder.Registry
+	Host     []responder.MAC // the host's own in the network
+	PassIPv6 bool            // and IPv6 of registered MACs
 }
 
-// sets returns the plan as the table's sets, always in the same order.
-func (p Plan) sets() []portSet {
-	return []portSet{
-		{setGuests, p.Guests},
-		{setObserved, p.Observed},
-		{setSteered, p.Steered},
-		{setTAPs, p.TAPs},
-		{setUplinks, p.Uplinks},
-	}
-}
+// ARP is what becomes of guests' ARP.
+type ARP int
 
-// missing returns what is in want and not in have.
-func missing(have, want []string) []string {
-	in := make(map[string]bool, len(have))
-	for _, name := range have {
-		in[name] = true
-	}
-	return slices.DeleteFunc(slices.Clone(want), func(name string) bool { return in[name] })
-}
+// The ways of ARP.
+const (
+	HandOver ARP = iota // it is handed to the fabric and goes nowhere
+	Observe             // it is handed to the fabric and goes on its way
+	Steer               // it goes out of the fabric's TAP in the same bridge, and nowhere else
+)
+
+// AllowList is what becomes of everything else that guests send.
+type AllowList int
+
+// The ways of what is not on the allow-list.
+const (
+	AllowAll AllowList = iota // nothing is looked at
+	Report                    // it is counted, sampled, and goes on its way
+	Enforce                   // it is counted, sampled, and goes nowhere
+)
 
 // IsEmpty reports whether p guards nothing.
 func (p Plan) IsEmpty() bool {
-	return len(p.Guests)+len(p.Observed)+len(p.Steered) == 0
+	return !slices.ContainsFunc(p.Networks, func(n Network) bool { return len(n.Guests)+len(n.Uplinks) > 0 })
+}
+
+// Admitted returns the ports of which the bridge learns from frames alone that an allow-list admits: with a TAP, it
+// learns from ARP, too.
+func (p Plan) Admitted() []string {
+	return p.guests(func(n Network) bool { return n.AllowList == Enforce && n.ARP == HandOver })
+}
+
+// guests returns the guest ports of the networks that fit.
+func (p Plan) guests(fits func(Network) bool) []string {
+	var ports []string
+	for _, n := range p.Networks {
+		if fits(n) {
+			ports = append(ports, n.Guests...)
+		}
+	}
+	return ports
+}
+
+func (p Plan) uplinks() []string {
+	var ports []string
+	for _, n := range p.Networks {
+		ports = append(ports, n.Uplinks...)
+	}
+	return ports
+}
+
+func (p Plan) taps() []string {
+	var ports []string
+	for _, n := range p.Networks {
+		if n.TAP != "" {
+			ports = append(ports, n.TAP)
+		}
+	}
+	return ports
 }

@@ -1,93 +1,157 @@
 package guard
 
 import (
-	"encoding/binary"
-
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
 )
 
-// The named sets, of interface names.
+// The maps from interface names to chains.
 const (
-	setGuests   = "guests"
-	setObserved = "observed"
-	setSteered  = "steered"
-	setTAPs     = "taps"
-	setUplinks  = "uplinks"
+	mapPorts      = "ports"      // by which network's rules a port's frames go
+	mapForwarding = "forwarding" // and, where an allow-list admitted them, which other members they may reach
 )
 
-// setTags is the named set of the EtherTypes that announce a VLAN tag.
+// The sets of interface names.
+const (
+	setGuests  = "guests"  // whose ARP is handed over
+	setSteered = "steered" // whose ARP is steered to a TAP
+	setFull    = "full"    // of these, those whose frames an allow-list admits
+	setUplinks = "uplinks"
+	setTAPs    = "taps"
+
+	setMembers = "members" // whom an admitted frame may reach: nobody who has joined and is not known yet
+	setAsked   = "asked"   // guest ports in classic mode: the fabric hears what the host asks there
+)
+
+// setUnicast is the set of ports with the kinds of frames that the forward chain need not look at any further.
+const setUnicast = "unicast"
+
+// setTags is the set of the EtherTypes that announce a VLAN tag.
 const setTags = "tags"
 
-// The chains that base chains jump to.
+// The sets that the kernel fills, by port.
 const (
-	chainHandOver = "hand_over"
-	chainObserve  = "observe"
-	chainSteer    = "steer"
-	chainButARP   = "all_but_arp"
-	chainARPAlone = "arp_alone"
+	setRefused = "refused" // how many frames were not on the allow-list
+	setCurbed  = "curbed"  // how many ARP frames were over the rate limit
+	setSampled = "sampled" // whether more samples may go to the fabric
+	setLoud    = "loud"    // whether an uplink is over its rate limit
 )
 
-// A chain is a chain of the table with its rules. Chains without a hook are jumped to.
-type chain struct {
-	name  string
-	hook  *nftables.ChainHook
-	rules []rule
+// samplesPerSecond is how many frames of a port that are not on the allow-list the fabric gets to see.
+const samplesPerSecond = 50
+
+// uplinkARPPerSecond is how much ARP of an uplink the fabric gets to see: a storm out there is not to keep it from
+// answering guests.
+const uplinkARPPerSecond = 10_000
+
+// The chains that all networks share.
+const (
+	chainHandOver  = "hand_over"
+	chainObserve   = "observe"
+	chainSteer     = "steer"
+	chainRefuse    = "refuse"
+	chainReport    = "report"
+	chainCurb      = "curb"
+	chainUncurbed  = "uncurbed"
+	chainUplink    = "uplink"
+	chainUplinkARP = "uplink_arp"
+	chainHostSeen  = "host_seen"
+	chainHostAsks  = "host_asks"
+	chainButARP    = "all_but_arp"
+	chainARPAlone  = "nothing_but_arp"
+	chainOfAllowed = "of_allowed"
+	chainOfSteered = "of_steered"
+)
+
+// sharedChains are those that the networks' chains go to. group is the NFLOG group.
+func sharedChains(group uint16) []chain {
+	sample := forPort(setSampled, under(samplesPerSecond))
+	return []chain{
+		{name: chainHandOver, rules: []rule{{"for the fabric alone", nil, all(log(group), counter(), drop())}}},
+		{name: chainObserve, rules: []rule{{"the fabric listens", nil, all(log(group), counter())}}},
+		{name: chainSteer, rules: []rule{{"a TAP hears what is broadcast", nil, all(counter(), broadcast())}}},
+		{name: chainRefuse, rules: []rule{
+			{"how many, by port", nil, countForPort(setRefused)},
+			{"the fabric sees samples", sample, log(group)},
+			{"not on the allow-list", nil, all(counter(), drop())},
+		}},
+		{name: chainReport, rules: []rule{
+			{"how many, by port", nil, countForPort(setRefused)},
+			{"the fabric sees samples", sample, log(group)},
+			{"classic: not on the allow-list, and goes on its way", nil, counter()},
+		}},
+		{name: chainCurb, rules: []rule{{"over the rate limit, by port", nil, all(countForPort(setCurbed), drop())}}},
+		{name: chainUncurbed, rules: []rule{{"over the rate limit, by port; unseen, but on its way", nil, countForPort(setCurbed)}}},
+		{name: chainUplinkARP, rules: []rule{
+			{"a storm", forPort(setLoud, over(uplinkARPPerSecond)), goTo(chainUncurbed)},
+			{"all other ARP", nil, goTo(chainObserve)},
+		}},
+		{name: chainUplink, rules: arpRules(goTo(chainUplinkARP))},
+		{name: chainHostSeen, rules: arpRules(goTo(chainObserve))},
+		{name: chainHostAsks, rules: append(arpRules(goTo(chainHandOver)), dropDeepStacks)},
+		{name: chainButARP, rules: append(arpRules(all(counter(), drop())), dropDeepStacks, rule{"all else", nil, accept()})},
+		{name: chainARPAlone, rules: append(arpRules(all(counter(), accept())), rule{"all else", nil, all(counter(), drop())})},
+		{name: chainOfAllowed, rules: []rule{
+			{"a member that is not known yet", toNot(setMembers), all(counter(), drop())},
+			{"to one host", all(protocol(unix.ETH_P_IP), toOneHost), accept()},
+			{"DHCP", all(protocol(unix.ETH_P_IP), to(setUplinks)), accept()},
+			{"IPv6, where it was let in", protocol(unix.ETH_P_IPV6), accept()},
+			{"what is not for other guests: DHCP, and RARP, which has taught the bridge", nil, all(counter(), drop())},
+		}},
+		{name: chainOfSteered, rules: []rule{
+			{"the TAP hears ARP alone", to(setTAPs), goTo(chainARPAlone)},
+			{"all other members", nil, goTo(chainOfAllowed)},
+		}},
+	}
 }
 
-type rule struct {
-	comment string
-	match   []expr.Any
-	then    []expr.Any
-}
-
-// chains returns the table's chains, those that are jumped to first. group is the NFLOG group.
+// baseChains are those that the kernel calls.
 //
 // Prerouting sees every frame from a port before the bridge learns from it. Input is looked at too
-// because frames for the link-local group addresses 01:80:c2:00:00:0x take no other way (IEEE 802.1D,
-// 7.12.6). Output sees what the host itself sends by the bridge. Forward stands behind, for members that
-// are not in the sets yet.
+// because frames for the link-local group addresses take no other way. Output sees what the host itself sends by
+// the bridge. Forward stands behind, for what must not reach a guest though it has come that far, and for
+// members that are not known yet.
 //
-// A port may get into a set while its frame is between two rules. So in forward a port is looked for once, and
-// what is found decides: a frame is from a guest, without ARP, or it is dropped.
-func chains(group uint16) []chain {
-	handOver := log(group)
+// A port may become known while its frame is between two rules. So in forward a port is looked for once, and
+// what is found decides: a frame is from a guest, and is what guests may send there, or it is dropped.
+func baseChains() []chain {
 	return []chain{
-		{name: chainHandOver, rules: append(arpRules(handOver, drop()), dropDeepStacks)},
-		{name: chainObserve, rules: arpRules(handOver)},
-		{name: chainSteer, rules: append(arpRules(broadcast()), dropDeepStacks)},
-		{name: chainButARP, rules: append(arpRules(drop()), dropDeepStacks, rule{"all else", nil, accept()})},
-		{name: chainARPAlone, rules: append(arpRules(accept()), rule{"all else", nil, all(counter(), drop())})},
 		{name: "prerouting", hook: nftables.ChainHookPrerouting, rules: []rule{
-			{"guests' ARP is for the fabric alone", from(setGuests), jump(chainHandOver)},
-			{"classic: ARP floods, and the fabric listens", from(setObserved), jump(chainObserve)},
-			{"a TAP hears what is broadcast", from(setSteered), jump(chainSteer)},
+			{"to the rules of the port's network", nil, dispatch(mapPorts)},
 		}},
 		{name: "input", hook: nftables.ChainHookInput, rules: []rule{
-			{"link-local group addresses skip prerouting", from(setGuests), jump(chainHandOver)},
+			{"link-local group addresses skip prerouting", all(toLinkLocalGroup, from(setGuests)), dispatch(mapPorts)},
+			{"link-local group addresses skip prerouting", all(toLinkLocalGroup, from(setFull)), dispatch(mapPorts)},
+			{"RARP teaches the bridge alone", all(protocol(etherTypeRARP), from(setFull)), all(counter(), drop())},
 			{"the host is not the fabric", from(setSteered), jump(chainButARP)},
 		}},
 		{name: "output", hook: nftables.ChainHookOutput, rules: []rule{
-			{"the host's ARP is for the fabric too", to(setGuests), jump(chainHandOver)},
+			{"the host's ARP is for the fabric too", to(setGuests), jump(chainHostAsks)},
+			{"classic: the fabric listens to the host, too", to(setAsked), jump(chainHostSeen)},
 			{"the host's ARP is for the TAP alone", to(setSteered), jump(chainButARP)},
 			{"the TAP hears ARP alone", to(setTAPs), jump(chainARPAlone)},
 		}},
 		{name: "forward", hook: nftables.ChainHookForward, rules: []rule{
+			{"IPv4 to one host, which the allow-list has admitted", all(isUnicast, to(setMembers)), accept()}, // most of what there is
+			{"what else it has admitted", nil, dispatch(mapForwarding)},
 			{"the TAP hears ARP alone", to(setTAPs), jump(chainARPAlone)},
 			{"a guest that was not known in prerouting", from(setGuests), jump(chainButARP)},
 			{"guests' ARP is for the TAP alone", from(setSteered), jump(chainButARP)},
-			{"a member that is not known yet", all(to(setGuests), notFrom(setUplinks)), all(counter(), drop())},
+			{"uplinks' ARP is for the fabric and the host", all(from(setUplinks), to(setGuests)), jump(chainButARP)},
+			{"a member that is not known yet", to(setGuests), all(counter(), drop())},
 			{"a member that is not known yet", all(to(setSteered), notFrom(setTAPs)), all(counter(), drop())},
 		}},
 	}
 }
 
+// etherTypeRARP announces where a MAC is (RFC 903). QEMU sends it after a migration.
+const etherTypeRARP = 0x8035
+
 // arpRules match ARP in every form in which some stack takes it for ARP, and do what is said with it. The
 // kernel takes the outermost VLAN tag off before it looks: `meta protocol` is what is behind that, and
 // the network header starts there.
-func arpRules(then ...[]expr.Any) []rule {
-	do := all(append([][]expr.Any{counter()}, then...)...)
+func arpRules(do []expr.Any) []rule {
 	return []rule{
 		{"ARP, with one VLAN tag or none", protocol(unix.ETH_P_ARP), do},
 		{"ARP behind LLC/SNAP", all(protocol(unix.ETH_P_802_2), snapARP(0)), do},
@@ -102,68 +166,3 @@ var dropDeepStacks = rule{"three VLAN tags or more", all(behindTag, load(2, 2), 
 
 // behindTag matches frames that have another tag behind the outermost.
 var behindTag = all(meta(expr.MetaKeyPROTOCOL), in(setTags, false))
-
-func all(parts ...[]expr.Any) []expr.Any {
-	var joined []expr.Any
-	for _, p := range parts {
-		joined = append(joined, p...)
-	}
-	return joined
-}
-
-func from(set string) []expr.Any    { return all(meta(expr.MetaKeyIIFNAME), in(set, false)) }
-func notFrom(set string) []expr.Any { return all(meta(expr.MetaKeyIIFNAME), in(set, true)) }
-func to(set string) []expr.Any      { return all(meta(expr.MetaKeyOIFNAME), in(set, false)) }
-
-func meta(key expr.MetaKey) []expr.Any { return []expr.Any{&expr.Meta{Key: key, Register: 1}} }
-
-func in(set string, not bool) []expr.Any {
-	return []expr.Any{&expr.Lookup{SourceRegister: 1, SetName: set, Invert: not}}
-}
-
-func is(value []byte) []expr.Any {
-	return []expr.Any{&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: value}}
-}
-
-func protocol(etherType uint16) []expr.Any {
-	return all(meta(expr.MetaKeyPROTOCOL), is(be16(etherType)))
-}
-
-// load takes bytes at an offset from the network header.
-func load(offset, length uint32) []expr.Any {
-	return []expr.Any{&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: length}}
-}
-
-func network(offset uint32, value []byte) []expr.Any {
-	return all(load(offset, uint32(len(value))), is(value))
-}
-
-// snapARP matches an LLC/SNAP header (RFC 1042) of any organization code that says ARP.
-func snapARP(offset uint32) []expr.Any {
-	return all(network(offset, []byte{0xaa, 0xaa, 0x03}), network(offset+6, be16(unix.ETH_P_ARP)))
-}
-
-func be16(v uint16) []byte { return binary.BigEndian.AppendUint16(nil, v) }
-
-func counter() []expr.Any { return []expr.Any{&expr.Counter{}} }
-
-func drop() []expr.Any { return []expr.Any{&expr.Verdict{Kind: expr.VerdictDrop}} }
-
-func accept() []expr.Any { return []expr.Any{&expr.Verdict{Kind: expr.VerdictAccept}} }
-
-func jump(chain string) []expr.Any {
-	return []expr.Any{&expr.Verdict{Kind: expr.VerdictJump, Chain: chain}}
-}
-
-func log(group uint16) []expr.Any {
-	return []expr.Any{&expr.Log{Key: 1 << unix.NFTA_LOG_GROUP, Group: group}}
-}
-
-// broadcast writes ff:ff:ff:ff:ff:ff over the destination.
-func broadcast() []expr.Any {
-	const macLen = 6
-	return []expr.Any{
-		&expr.Immediate{Register: 1, Data: []byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}},
-		&expr.Payload{OperationType: expr.PayloadWrite, SourceRegister: 1, Base: expr.PayloadBaseLLHeader, Offset: 0, Len: macLen},
-	}
-}

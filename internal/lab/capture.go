@@ -21,8 +21,8 @@ type Seen struct {
 	Frame []byte
 }
 
-// Capture records every frame that arrives at or leaves a guest's eth0, as tcpdump would, and sends any
-// bytes from there.
+// Capture records every frame that arrives at or leaves an interface, a guest's eth0 for one, as tcpdump would, and
+// sends any bytes from there.
 type Capture struct {
 	conn  *wire.Packet
 	out   *wire.Packet // a packet socket does not see what it sends itself
@@ -36,19 +36,28 @@ type Capture struct {
 	done chan struct{}
 }
 
-// StartCapture starts recording. Close ends it.
-func (g *Guest) StartCapture() (*Capture, error) {
-	c := &Capture{more: make(chan struct{}), done: make(chan struct{})}
-	err := g.Do(func() error {
-		eth0, err := net.InterfaceByName("eth0")
-		if err != nil {
-			return err
-		}
-		c.index = eth0.Index
-		return c.open()
+// StartCapture starts recording at the guest's eth0. Close ends it.
+func (g *Guest) StartCapture() (c *Capture, err error) {
+	err = g.Do(func() error {
+		c, err = StartCapture("eth0")
+		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("capturing in %s: %w", g.Name, err)
+	}
+	return c, nil
+}
+
+// StartCapture starts recording at an interface of the host. Close ends it.
+func StartCapture(name string) (*Capture, error) {
+	c := &Capture{more: make(chan struct{}), done: make(chan struct{})}
+	l, err := net.InterfaceByName(name)
+	if err != nil {
+		return nil, fmt.Errorf("capturing on %s: %w", name, err)
+	}
+	c.index = l.Index
+	if err := c.open(); err != nil {
+		return nil, fmt.Errorf("capturing on %s: %w", name, err)
 	}
 	go c.record()
 	return c, nil
@@ -83,13 +92,13 @@ func (c *Capture) record() {
 	}
 }
 
-// Send sends a frame out of eth0. It is an error if it did not leave. Several goroutines may call it at once.
+// Send sends a frame out of the interface. It is an error if it did not leave. Several goroutines may call it at once.
 func (c *Capture) Send(frame []byte) error {
 	c.sending.Lock()
 	defer c.sending.Unlock()
 	n, err := c.out.Write([]wire.Frame{{Port: c.index, Data: frame}})
 	if err == nil && n != 1 {
-		err = fmt.Errorf("a frame of %d bytes did not leave eth0", len(frame))
+		err = fmt.Errorf("a frame of %d bytes did not leave the interface", len(frame))
 	}
 	return err
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+
+	"golang.org/x/sys/unix"
 )
 
 // RunTests runs a package's tests in a lab, and returns the exit code for TestMain to exit with. Where no lab
@@ -42,6 +44,35 @@ func Lacks(t skipper, format string, args ...any) {
 		t.Fatalf(format, args...)
 	}
 	t.Skipf(format, args...)
+}
+
+// KernelLacks says that the kernel lacks what a test needs: the test is skipped, under CI=true too, as it runs
+// under another kernel there. STOCK_KERNEL=1 says that this is the other one, which lacks nothing: the test fails.
+func KernelLacks(t skipper, format string, args ...any) {
+	t.Helper()
+	if os.Getenv("STOCK_KERNEL") == "1" {
+		t.Fatalf(format, args...)
+	}
+	t.Skipf(format, args...)
+}
+
+// NeedVLANFiltering skips a test where the kernel has no bridges that filter VLANs, or no VLAN devices.
+func NeedVLANFiltering(t skipper) {
+	t.Helper()
+	defer DeleteLink("vlan-probe")
+	err := AddBridge("vlan-probe")
+	if err == nil {
+		err = FilterVLANs("vlan-probe", true)
+	}
+	if err == nil {
+		err = AddVLANDevice("vlan-probe.10", "vlan-probe", 10)
+	}
+	if errors.Is(err, unix.EOPNOTSUPP) {
+		KernelLacks(t, "needs bridges that filter VLANs, and VLAN devices (CONFIG_BRIDGE_VLAN_FILTERING, "+
+			"CONFIG_VLAN_8021Q): %v", err)
+	} else if err != nil {
+		t.Fatalf("probing for VLANs: %v", err)
+	}
 }
 
 // NeedProgram skips a test where a program isn't installed.

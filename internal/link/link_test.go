@@ -116,3 +116,88 @@ func TestPlugTAP(t *testing.T) {
 		t.Errorf("its MAC begins with %02x", first)
 	}
 }
+
+func TestVLANs(t *testing.T) {
+	lab.NeedVLANFiltering(t)
+	addBridge(t, "br0")
+	addBridge(t, "br1") // does not filter
+	for _, name := range []string{"access", "trunk", "tagged", "none", "full"} {
+		addPort(t, name, "br0")
+	}
+	addPort(t, "other", "br1")
+	must(t, lab.FilterVLANs("br0", true))
+	join := func(port string, vlan uint16, access bool) {
+		t.Helper()
+		must(t, lab.LeaveVLAN(port, 1)) // that of new members
+		must(t, lab.JoinVLAN(port, vlan, access))
+	}
+	join("access", 10, true)
+	join("trunk", 10, false)
+	join("tagged", 10, false)
+	tagged, err := netlink.LinkByName("tagged")
+	must(t, err)
+	must(t, netlink.BridgeVlanAdd(tagged, 10, true, false, false, false)) // comes in untagged, leaves tagged
+	must(t, lab.LeaveVLAN("none", 1))
+	must(t, lab.JoinVLAN("full", 4000, true))
+	full, err := netlink.LinkByName("full")
+	must(t, err)
+	must(t, netlink.BridgeVlanAddRange(full, 1, 3999, false, false, false, false))
+	must(t, netlink.BridgeVlanAddRange(full, 4001, 4094, false, false, false, false))
+
+	s, err := link.Take()
+	must(t, err)
+	if !s.FiltersVLANs("br0") || s.FiltersVLANs("br1") || s.FiltersVLANs("access") || s.FiltersVLANs("nothing") {
+		t.Error("FiltersVLANs is wrong about br0, br1, access or nothing")
+	}
+	for name, want := range map[string]uint16{
+		"access": 10, "trunk": 0, "tagged": 0, "none": 0, "full": 4000, "other": 0, "br0": 1, "br1": 0,
+	} {
+		if l, _ := s.Find(name); l.VLAN != want {
+			t.Errorf("VLAN of %s: %d, want %d", name, l.VLAN, want)
+		}
+	}
+	must(t, lab.FilterVLANs("br0", false))
+	s, err = link.Take()
+	must(t, err)
+	if l, _ := s.Find("access"); l.VLAN != 0 {
+		t.Errorf("VLAN of access where VLANs are not filtered: %d", l.VLAN)
+	}
+}
+
+func TestHostIn(t *testing.T) {
+	lab.NeedVLANFiltering(t)
+	addBridge(t, "br0")
+	addBridge(t, "br1")
+	must(t, lab.AddVLANDevice("br0.10", "br0", 10))
+	must(t, lab.AddVLANDevice("br1.20", "br1", 20))
+	host := func(vlan uint16) string {
+		t.Helper()
+		s, err := link.Take()
+		must(t, err)
+		l, ok := s.HostIn("br0", vlan)
+		if ok != (l.Name != "") {
+			t.Errorf("HostIn returns %q, %v", l.Name, ok)
+		}
+		return l.Name
+	}
+	if got := host(10); got != "" {
+		t.Errorf("without filtering, the host is in VLAN 10 with %q", got)
+	}
+	must(t, lab.FilterVLANs("br0", true))
+	for vlan, want := range map[uint16]string{1: "br0", 10: "br0.10", 20: "", 30: ""} {
+		if got := host(vlan); got != want {
+			t.Errorf("the host is in VLAN %d with %q, want %q", vlan, got, want)
+		}
+	}
+	must(t, lab.JoinVLAN("br0", 10, true))
+	if got := host(10); got != "br0" {
+		t.Errorf("when the bridge is in VLAN 10 the host is with %q", got)
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}

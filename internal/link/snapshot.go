@@ -18,8 +18,12 @@ type Link struct {
 	Index    int // ifindex
 	MAC      net.HardwareAddr
 	IsUp     bool
-	master   int // ifindex of the bridge (or bond, ...) that it is a member of, or 0
+	VLAN     uint16 // of its untagged frames, for a bridge that filters VLANs and its members; 0 where there is none
+	master   int    // ifindex of the bridge (or bond, ...) that it is a member of, or 0
 	isBridge bool
+	tags     tags
+
+	filtersVLANs bool
 }
 
 // Snapshot is all interfaces of the network namespace as they were at one moment.
@@ -47,10 +51,35 @@ func Take() (Snapshot, error) {
 			IsUp:     a.Flags&net.FlagUp != 0,
 			master:   a.MasterIndex,
 			isBridge: l.Type() == "bridge",
+			tags:     tagsOf(l),
+
+			filtersVLANs: filtersVLANs(l),
 		}
 		s.byName[link.Name], s.byIndex[link.Index] = link, link
 	}
-	return s, nil
+	return s, s.readVLANs()
+}
+
+// readVLANs asks for VLANs only where a bridge filters them.
+func (s Snapshot) readVLANs() error {
+	isFiltered := false
+	for _, l := range s.byIndex {
+		isFiltered = isFiltered || l.filtersVLANs
+	}
+	if !isFiltered {
+		return nil
+	}
+	vlans, err := untaggedVLANs()
+	if err != nil {
+		return err
+	}
+	for index, l := range s.byIndex {
+		if l.filtersVLANs || s.byIndex[l.master].filtersVLANs {
+			l.VLAN = vlans[index]
+			s.byName[l.Name], s.byIndex[index] = l, l
+		}
+	}
+	return nil
 }
 
 // Find returns the interface of that name.

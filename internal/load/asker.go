@@ -80,18 +80,35 @@ func requestFrame(mac net.HardwareAddr, sender, target netip.Addr) ([]byte, erro
 	return frame.MarshalBinary()
 }
 
-// ask sends n requests in bursts, each when the one before is answered.
-func (a *asker) ask(n, burst int) (Result, error) {
-	a.times = make([]time.Duration, 0, n)
+// ask sends the requests in bursts, each when the one before is answered.
+func (a *asker) ask(o Order) (Result, error) {
+	a.times = make([]time.Duration, 0, o.Requests)
 	start := time.Now()
-	for left := n; left > 0; left -= burst {
-		if err := a.askBurst(min(left, burst)); err != nil {
+	for left := o.Requests; left > 0; left -= o.Burst {
+		time.Sleep(o.Pause)
+		if err := a.askBurst(min(left, o.Burst)); err != nil {
 			return Result{}, err
 		}
 	}
 	took := time.Since(start)
 	slices.Sort(a.times)
-	return Result{Took: took, P99: a.times[(n-1)*99/100], Lost: a.lost}, nil
+	return Result{Took: took, P99: a.times[(o.Requests-1)*99/100], Lost: a.lost}, nil
+}
+
+// flood sends so many requests a second, in turn, and reads no answers.
+func (a *asker) flood(rate int) error {
+	start := time.Now()
+	for sent := 0; ; time.Sleep(50 * time.Microsecond) {
+		for due := int(time.Since(start).Seconds() * float64(rate)); sent < due; sent += len(a.frames) {
+			for i := range a.frames {
+				a.frames[i] = a.requests[a.next].frame
+				a.next = (a.next + 1) % len(a.requests)
+			}
+			if _, err := a.conn.Write(a.frames); err != nil {
+				return err
+			}
+		}
+	}
 }
 
 func (a *asker) askBurst(size int) error {

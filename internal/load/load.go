@@ -22,6 +22,9 @@ type Order struct {
 	Targets   []netip.Addr // to ask for, in turn; at least Burst
 	Requests  int          // how many in all, at least 1
 	Burst     int          // how many to send at once, 1 to wire.MaxBatch; the next when all are answered
+
+	Pause time.Duration // before each burst
+	Flood int           // how many to send in a second, answered or not, until the process is killed; 0 for no flood
 }
 
 // Result is how an order went.
@@ -37,14 +40,12 @@ const orderVariable = "ARPFABRIC_LOAD"
 // Ask gives an order to a process of its own: this program once more, which has to call ObeyOrder first
 // thing. start starts it in the network namespace to ask from. It is an error if requests stay unanswered.
 func Ask(o Order, start func(*exec.Cmd) error) (Result, error) {
-	order, err := json.Marshal(o)
+	cmd, err := command(o)
 	if err != nil {
 		return Result{}, err
 	}
 	var result, problem bytes.Buffer
-	cmd := exec.Command("/proc/self/exe")
-	cmd.Env = append(os.Environ(), orderVariable+"=1")
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(order), &result, &problem
+	cmd.Stdout, cmd.Stderr = &result, &problem
 	if err := start(cmd); err != nil {
 		return Result{}, err
 	}
@@ -54,6 +55,35 @@ func Ask(o Order, start func(*exec.Cmd) error) (Result, error) {
 	var r Result
 	err = json.Unmarshal(result.Bytes(), &r)
 	return r, err
+}
+
+// Flood is Ask for an order that says Flood. It ends with the function that it returns.
+func Flood(o Order, start func(*exec.Cmd) error) (stop func() error, err error) {
+	cmd, err := command(o)
+	if err != nil {
+		return nil, err
+	}
+	if err := start(cmd); err != nil {
+		return nil, err
+	}
+	return func() error {
+		if err := cmd.Process.Kill(); err != nil {
+			return fmt.Errorf("the flood has ended by itself: %w", err)
+		}
+		cmd.Wait() // it was killed
+		return nil
+	}, nil
+}
+
+func command(o Order) (*exec.Cmd, error) {
+	order, err := json.Marshal(o)
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Env = append(os.Environ(), orderVariable+"=1")
+	cmd.Stdin, cmd.Stderr = bytes.NewReader(order), os.Stderr
+	return cmd, nil
 }
 
 // ObeyOrder obeys the order that this process was started for, and exits. Without one it returns.
@@ -77,7 +107,10 @@ func obeyOrder() error {
 	if err != nil {
 		return err
 	}
-	r, err := a.ask(o.Requests, o.Burst)
+	if o.Flood > 0 {
+		return a.flood(o.Flood)
+	}
+	r, err := a.ask(o)
 	if err != nil {
 		return err
 	}

@@ -2,7 +2,7 @@
 //
 // It watches the folders the files are in, not the files: editors write a new file and rename it over
 // the old one, and Kubernetes swaps a symbolic link beside it. A burst of changes is one. A configuration
-// that can't be read changes nothing.
+// that can't be read changes nothing, and the files that it names are watched, too, until they are repaired.
 //
 // How a running fabric takes another configuration is the fabric's business.
 package reload

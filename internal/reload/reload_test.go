@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -42,8 +43,17 @@ type stage struct {
 	signals chan os.Signal
 	refuse  func(*config.Config) error
 
-	mu  sync.Mutex
-	log bytes.Buffer
+	reloader *reload.Reloader
+
+	mu    sync.Mutex
+	log   bytes.Buffer
+	notes []string // when reloads began, and how they ended
+}
+
+func (s *stage) note(text string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.notes = append(s.notes, text)
 }
 
 func (s *stage) Write(p []byte) (int, error) {
@@ -69,19 +79,21 @@ func (s *stage) start() {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	r := reload.Reloader{
-		Log: slog.New(slog.NewTextHandler(s, nil)),
-		Apply: func(_ context.Context, c *config.Config) error {
-			if err := s.refuse(c); err != nil {
-				return err
-			}
-			s.applied <- c.Networks[0].Registry.Len()
-			return nil
-		},
-	}
+	log := slog.New(slog.NewTextHandler(s, nil))
+	r := reload.New(log, cfg, loaded, func(_ context.Context, c *config.Config) error {
+		if err := s.refuse(c); err != nil {
+			return err
+		}
+		s.applied <- c.Networks[0].Registry.Len()
+		return nil
+	})
+	r.Tell(func() { s.note("began") }, func(inForce *config.Config, err error) {
+		s.note(fmt.Sprintf("ended with %d bindings, refused %t", inForce.Networks[0].Registry.Len(), err != nil))
+	})
+	s.reloader = r
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
-	go func() { defer close(ended); r.Run(ctx, cfg, loaded, s.signals) }()
+	go func() { defer close(ended); r.Run(ctx, s.signals) }()
 	s.t.Cleanup(func() { cancel(); <-ended })
 }
 
@@ -132,6 +144,22 @@ func (s *stage) expectLog(text string) {
 	}
 }
 
+// expectNote waits for a note.
+func (s *stage) expectNote(text string) {
+	s.t.Helper()
+	for deadline := time.Now().Add(patience); !slices.Contains(s.noted(), text); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			s.t.Fatalf("%q is not noted after %v: %q", text, patience, s.noted())
+		}
+	}
+}
+
+func (s *stage) noted() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.notes)
+}
+
 func (s *stage) logged() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -166,6 +194,42 @@ func TestRegistryFile(t *testing.T) {
 	s.expect(3)
 }
 
+// TestReload asks for reloads and for how they went.
+func TestReload(t *testing.T) {
+	s := newStage(t)
+	s.write("lab.yaml", yamlWith(1))
+	s.start()
+	first := s.reloader.Status()
+	if first.Generation != 1 || first.Failures != 0 || first.LastError != nil || !slices.Equal(first.Files, []string{s.path}) {
+		t.Errorf("at the start: %+v", first)
+	}
+
+	s.refuse = func(*config.Config) error { return errors.New("there is no bridge br0") }
+	err := s.reloader.Reload(t.Context())
+	if err == nil || err.Error() != "there is no bridge br0" {
+		t.Errorf("error %v", err)
+	}
+	failed := s.reloader.Status()
+	if failed.Generation != 1 || failed.Failures != 1 || failed.LastError == nil || failed.FailedAt.Before(first.Loaded) || failed.Loaded != first.Loaded {
+		t.Errorf("after a failure: %+v", failed)
+	}
+
+	s.refuse = func(*config.Config) error { return nil }
+	if err := s.reloader.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.expect(1)
+	now := s.reloader.Status()
+	if now.Generation != 2 || now.Failures != 1 || now.LastError != nil || !now.FailedAt.IsZero() || !now.Loaded.After(first.Loaded) {
+		t.Errorf("after a reload: %+v", now)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := s.reloader.Reload(ctx); err != nil && !errors.Is(err, context.Canceled) {
+		t.Errorf("when nobody waits: %v", err)
+	}
+}
+
 func TestRegistryFileNamedByAReload(t *testing.T) {
 	s := newStage(t)
 	s.write("lab.yaml", yamlWith(1))
@@ -178,6 +242,49 @@ func TestRegistryFileNamedByAReload(t *testing.T) {
 	s.expect(2)
 	s.write("elsewhere/more.ethers", "02:00:00:de:54:a8 10.239.1.1\n02:00:00:de:54:a8 10.239.1.2\n")
 	s.expect(3)
+}
+
+// TestRegistryFileIsRepaired names a file by a reload that is refused because of it, and repairs nothing but that file.
+func TestRegistryFileIsRepaired(t *testing.T) {
+	const good = "02:00:00:de:54:a8 10.239.1.1\n"
+	tests := []struct {
+		name, file string
+		prepare    func(*stage)
+	}{
+		{"a line is bad", "new.ethers", func(s *stage) { s.write("new.ethers", good+"02:00:00:de:54:a8\n") }},
+		{"it is not there", "new.ethers", func(*stage) {}},
+		{"its folder is not there", "new/new.ethers", func(*stage) {}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			s := newStage(t)
+			s.write("lab.yaml", yamlWith(1))
+			tt.prepare(s)
+			// Let the clock tick, so that no file counts as written after it was read.
+			time.Sleep(50 * time.Millisecond)
+			s.start()
+			s.write("next", yamlWith(1, "registry_files: ["+tt.file+"]"))
+			s.rename("next", "lab.yaml")
+			s.expectNote("ended with 1 bindings, refused true")
+			if files := s.reloader.Status().Files; !slices.Equal(files, []string{s.path}) {
+				t.Errorf("what is in force is from %q", files)
+			}
+			time.Sleep(300 * time.Millisecond) // in which a second try, without a change, would come
+			if err := os.MkdirAll(filepath.Dir(filepath.Join(s.dir, tt.file)), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			s.write("next", good)
+			s.rename("next", tt.file)
+			s.expect(2)
+			s.expectNote("ended with 2 bindings, refused false")
+			if n := s.reloader.Status().Failures; n != 1 {
+				t.Errorf("%d reloads failed, want one:\n%s", n, s.logged())
+			}
+			s.write("next", good+"02:00:00:de:54:a8 10.239.1.2\n")
+			s.rename("next", tt.file)
+			s.expect(3)
+		})
+	}
 }
 
 // TestKubernetes swaps the files of a mounted ConfigMap as the kubelet does: the file is a symbolic link
@@ -261,6 +368,34 @@ func TestSignal(t *testing.T) {
 	s.expect(1)
 }
 
+func TestBeginningAndEndAreTold(t *testing.T) {
+	s := newStage(t)
+	s.refuse = func(c *config.Config) error {
+		if c.Networks[0].Registry.Len() == 2 {
+			return errors.New("there is no bridge br7")
+		}
+		return nil
+	}
+	s.write("lab.yaml", yamlWith(1))
+	s.start()
+	for _, content := range []string{yamlWith(2), "", yamlWith(3)} {
+		s.write("lab.yaml.new", content)
+		s.rename("lab.yaml.new", "lab.yaml")
+		s.signals <- unix.SIGHUP
+	}
+	s.expect(3)
+	s.expectNote("ended with 3 bindings, refused false")
+	notes := s.noted()
+	for i, note := range notes {
+		if (note == "began") != (i%2 == 0) {
+			t.Errorf("not in turn: %q", notes)
+		}
+	}
+	if !slices.Contains(notes, "ended with 1 bindings, refused true") {
+		t.Errorf("nothing was refused: %q", notes)
+	}
+}
+
 func TestOtherFilesInTheFolderDontMatter(t *testing.T) {
 	s := newStage(t)
 	s.write("lab.yaml", yamlWith(1))
@@ -307,12 +442,12 @@ func TestWrittenWhileLoading(t *testing.T) {
 	s.write("lab.yaml", yamlWith(2))
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	r := reload.Reloader{Log: slog.New(slog.DiscardHandler), Apply: func(_ context.Context, c *config.Config) error {
+	r := reload.New(slog.New(slog.DiscardHandler), cfg, loaded, func(_ context.Context, c *config.Config) error {
 		if n := c.Networks[0].Registry.Len(); n != 2 {
 			t.Errorf("%d bindings, want 2", n)
 		}
 		cancel()
 		return nil
-	}}
-	r.Run(ctx, cfg, loaded, nil)
+	})
+	r.Run(ctx, nil)
 }

@@ -81,9 +81,9 @@ func (w *watcher) watchFolders(files []string) {
 	}
 }
 
-// wait waits until a file has changed and a moment has passed without another change, or for a signal.
-// It returns false when ctx ends.
-func (w *watcher) wait(ctx context.Context, signals <-chan os.Signal) bool {
+// wait waits until a file has changed and a moment has passed without another change, for a signal, or for
+// somebody who asks, whom it returns. It returns false when ctx ends.
+func (w *watcher) wait(ctx context.Context, signals <-chan os.Signal, asked <-chan request) (request, bool) {
 	looks := time.NewTicker(poll)
 	defer looks.Stop()
 	var over, late <-chan time.Time
@@ -93,9 +93,11 @@ func (w *watcher) wait(ctx context.Context, signals <-chan os.Signal) bool {
 	for {
 		select {
 		case <-ctx.Done():
-			return false
+			return nil, false
 		case <-signals:
-			return true
+			return nil, true
+		case r := <-asked:
+			return r, true
 		case <-w.errors: // events were lost: look
 			over = time.After(quiet)
 			continue
@@ -111,7 +113,7 @@ func (w *watcher) wait(ctx context.Context, signals <-chan os.Signal) bool {
 		}
 		over, late = nil, nil
 		if w.stale || !maps.Equal(fingerprints(w.files), w.known) {
-			return true
+			return nil, true
 		}
 	}
 }
@@ -135,6 +137,15 @@ func fingerprints(files []string) map[string]fingerprint {
 		all[file] = fingerprint{uint64(stat.Dev), stat.Ino, stat.Size, stat.Ctim.Nano()}
 	}
 	return all
+}
+
+// addMissing notes in known which of the files that a failed load named are not there: they weren't for it, either.
+func addMissing(known map[string]fingerprint, named []string) {
+	for file, now := range fingerprints(named) {
+		if _, ok := known[file]; !ok && now == (fingerprint{}) {
+			known[file] = now
+		}
+	}
 }
 
 // clockTick is how far the times that file systems note may lag behind the clock.

@@ -117,6 +117,37 @@ func TestInterfaces(t *testing.T) {
 	expectMembers(t, seen)
 }
 
+// TestOverrun has more changes than the socket holds messages of before anybody reads: that is counted, is a change
+// itself, and the next one is noticed as well.
+func TestOverrun(t *testing.T) {
+	must(t, lab.AddBridge("br0"))
+	t.Cleanup(func() { lab.DeleteLink("br0") })
+	w, err := watch.Interfaces()
+	must(t, err)
+	bridge, err := netlink.LinkByName("br0")
+	must(t, err)
+	for range 20_000 {
+		must(t, netlink.LinkSetAlias(bridge, "before"))
+	}
+	must(t, netlink.LinkSetAlias(bridge, "lost"))
+	alias := func() string {
+		l, err := netlink.LinkByName("br0")
+		if err != nil {
+			return err.Error()
+		}
+		return l.Attrs().Alias
+	}
+	seen := run(t, w, alias)
+	expect(t, seen, "what was lost", func(alias string) bool { return alias == "lost" })
+	for deadline := time.Now().Add(patience); w.Overruns() == 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("no overrun is counted")
+		}
+	}
+	must(t, netlink.LinkSetAlias(bridge, "after"))
+	expect(t, seen, "a change after that", func(alias string) bool { return alias == "after" })
+}
+
 func TestInterfacesAfterABurst(t *testing.T) {
 	seen := watchMembers(t)
 	var want []string
@@ -128,11 +159,47 @@ func TestInterfacesAfterABurst(t *testing.T) {
 	expectMembers(t, seen, want...)
 }
 
+// TestInterfacesAndVLANs holds that it is noticed when a port gets into another VLAN, and when a bridge keeps VLANs
+// apart or stops to.
+func TestInterfacesAndVLANs(t *testing.T) {
+	lab.NeedVLANFiltering(t)
+	must(t, lab.AddBridge("br0"))
+	t.Cleanup(func() { lab.DeleteLink("br0") })
+	addPort(t, "a")
+	w, err := watch.Interfaces()
+	must(t, err)
+	seen := run(t, w, func() uint16 {
+		s, err := link.Take()
+		if err != nil {
+			return noVLAN
+		}
+		a, _ := s.Find("a")
+		return a.VLAN
+	})
+	expectVLAN := func(want uint16) {
+		t.Helper()
+		expect(t, seen, fmt.Sprintf("VLAN %d", want), func(got uint16) bool { return got == want })
+	}
+	must(t, lab.FilterVLANs("br0", true))
+	expectVLAN(1)
+	must(t, lab.JoinVLAN("a", 10, true))
+	expectVLAN(10)
+	must(t, lab.LeaveVLAN("a", 10))
+	expectVLAN(0)
+	must(t, lab.JoinVLAN("a", 20, true))
+	expectVLAN(20)
+	must(t, lab.FilterVLANs("br0", false))
+	expectVLAN(0)
+}
+
+// noVLAN can't be a VLAN's ID.
+const noVLAN = 4095
+
 func TestRuleset(t *testing.T) {
 	g := guard.New(1)
-	w, err := watch.Ruleset()
+	w, err := watch.Ruleset(guard.TableName)
 	must(t, err)
-	must(t, g.Apply(guard.Plan{Guests: []string{"a"}}))
+	must(t, g.Apply(guard.Plan{Networks: []guard.Network{{Name: "lab", Guests: []string{"a"}}}}))
 	seen := run(t, w, g.Intact)
 	expect(t, seen, "the guard", func(intact bool) bool { return intact })
 	must(t, guard.New(1).Remove())

@@ -1,6 +1,12 @@
 package wire
 
-// Bridge is the Conn for all guest ports of all bridges: the guard hands their frames over through NFLOG,
+import (
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
+
+// Bridge is the Conn for all guest ports of all bridges, and for sidecars: the guard hands their frames over through NFLOG,
 // and answers leave by one packet socket, straight out of the port. That way the bridge never sees an
 // answer, so it can't learn the owner's MAC on a wrong port.
 //
@@ -23,6 +29,14 @@ func OpenBridge() (*Bridge, error) {
 		return nil, err
 	}
 	return &Bridge{log: log, out: out}, nil
+}
+
+// Mark makes answers carry a mark (SO_MARK in socket(7)), by which rules can tell them from others' frames.
+func (b *Bridge) Mark(mark uint32) error {
+	if err := b.out.socket.SetsockoptInt(unix.SOL_SOCKET, unix.SO_MARK, int(mark)); err != nil {
+		return fmt.Errorf("marking answers (SO_MARK): %w", err)
+	}
+	return nil
 }
 
 // Read implements Conn.

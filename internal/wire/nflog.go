@@ -72,15 +72,15 @@ func (l *nflog) setUp() error {
 	if err := l.conn.SetReadBuffer(receiveBuffer); err != nil {
 		return fmt.Errorf("setting the receive buffer: %w", err)
 	}
-	if err := l.bind(); err != nil {
+	if err := bindGroup(l.conn, Group); err != nil {
 		return err
 	}
 	copyRange := binary.BigEndian.AppendUint32(nil, SnapLen)
-	if err := l.configure(cfgMode, append(copyRange, copyPacket, 0)); err != nil {
+	if err := configure(l.conn, Group, cfgMode, append(copyRange, copyPacket, 0)); err != nil {
 		return fmt.Errorf("setting NFLOG's copy range: %w", err)
 	}
 	// With a threshold above 1 the kernel waits up to 10 ms for the second frame.
-	if err := l.configure(cfgQThresh, binary.BigEndian.AppendUint32(nil, 1)); err != nil {
+	if err := configure(l.conn, Group, cfgQThresh, binary.BigEndian.AppendUint32(nil, 1)); err != nil {
 		return fmt.Errorf("setting NFLOG's queue threshold: %w", err)
 	}
 	raw, err := l.conn.SyscallConn()
@@ -91,35 +91,42 @@ func (l *nflog) setUp() error {
 	return nil
 }
 
-// bind takes the group. The kernel says EPERM to a process without the privilege, and also where another
+// bindGroup takes an NFLOG group. The kernel says EPERM to a process without the privilege, and also where another
 // process has the group. Only the former can't do the command before, which has no effect since Linux 3.9.
-func (l *nflog) bind() error {
-	err := l.configure(cfgCmd, []byte{cmdPFBind})
+func bindGroup(conn *netlink.Conn, group uint16) error {
+	err := configure(conn, group, cfgCmd, []byte{cmdPFBind})
 	allowed := err == nil
 	if allowed {
-		err = l.configure(cfgCmd, []byte{cmdBind})
+		err = configure(conn, group, cfgCmd, []byte{cmdBind})
 	}
 	switch {
 	case err == nil:
 		return nil
 	case errors.Is(err, unix.EPERM) && allowed, errors.Is(err, unix.EBUSY):
-		return fmt.Errorf("NFLOG group %d is in use: another fabric or a logger (ulogd?) runs in this network namespace; stop it", Group)
+		return groupInUse(group)
 	case errors.Is(err, unix.EPERM):
-		return fmt.Errorf("binding NFLOG group %d: not permitted; run as root or with CAP_NET_ADMIN", Group)
+		return fmt.Errorf("binding NFLOG group %d: not permitted; run as root or with CAP_NET_ADMIN", group)
 	case errors.Is(err, unix.EINVAL), errors.Is(err, unix.ENOENT):
 		return fmt.Errorf("the kernel has no NFLOG; load it with 'modprobe nfnetlink_log' (CONFIG_NETFILTER_NETLINK_LOG): %w", err)
 	}
-	return fmt.Errorf("binding NFLOG group %d: %w", Group, err)
+	return fmt.Errorf("binding NFLOG group %d: %w", group, err)
+}
+
+// groupInUse is the error of an NFLOG group that another process has.
+type groupInUse uint16
+
+func (g groupInUse) Error() string {
+	return fmt.Sprintf("NFLOG group %d is in use: another fabric or a logger (ulogd?) runs in this network namespace; stop it", uint16(g))
 }
 
 // configure sends one NFULNL_MSG_CONFIG message with one attribute and waits for its acknowledgement.
-func (l *nflog) configure(attr uint16, value []byte) error {
+func configure(conn *netlink.Conn, group, attr uint16, value []byte) error {
 	attrs, err := netlink.MarshalAttributes([]netlink.Attribute{{Type: attr, Data: value}})
 	if err != nil {
 		return err
 	}
-	nfgen := []byte{unix.AF_UNSPEC, 0, Group >> 8, Group & 0xff} // family, version, group in network order
-	_, err = l.conn.Execute(netlink.Message{
+	nfgen := []byte{unix.AF_UNSPEC, 0, byte(group >> 8), byte(group)} // family, version, group in network order
+	_, err = conn.Execute(netlink.Message{
 		Header: netlink.Header{Type: subsysULOG<<8 | msgConfig, Flags: netlink.Request | netlink.Acknowledge},
 		Data:   append(nfgen, attrs...),
 	})
@@ -156,7 +163,7 @@ func parseNFLOG(datagram []byte) (Frame, bool) {
 		return Frame{}, false
 	}
 	at := nlmsgHeaderLen + nfgenHeaderLen
-	m := nflogMessage{payloadStart: at, payloadEnd: at} // a frame of a header alone comes without payload
+	m := nflogMessage{family: datagram[nlmsgHeaderLen], payloadStart: at, payloadEnd: at} // a frame of a header alone comes without payload
 	for at+attrHeaderLen <= length {
 		attrLen := int(binary.NativeEndian.Uint16(datagram[at:]))
 		if attrLen < attrHeaderLen || at+attrLen > length {
@@ -170,6 +177,7 @@ func parseNFLOG(datagram []byte) (Frame, bool) {
 
 // nflogMessage is what matters of a message: the port, and where in the datagram the frame's parts are.
 type nflogMessage struct {
+	family                   byte
 	in, physIn, out, physOut int               // ifindexes; 0 where there is none
 	header                   [macsLen + 2]byte // the Ethernet header
 	hasHeader                bool
@@ -212,7 +220,19 @@ func (m *nflogMessage) takeTag(nested []byte) {
 	}
 }
 
+// takeHeader takes the Ethernet header off the payload. What is about to leave by an interface still has it there; the
+// header that comes apart may have more than 14 bytes then.
+func (m *nflogMessage) takeHeader(datagram []byte) {
+	start := m.payloadStart + len(m.header)
+	if m.hasHeader = start <= m.payloadEnd; m.hasHeader {
+		m.header, m.payloadStart = [macsLen + 2]byte(datagram[m.payloadStart:start]), start
+	}
+}
+
 func (m *nflogMessage) frame(datagram []byte) (Frame, bool) {
+	if m.family == unix.NFPROTO_NETDEV && m.in == 0 {
+		m.takeHeader(datagram)
+	}
 	start := m.payloadStart - len(m.header)
 	if m.tagged {
 		start -= tagLen

@@ -4,14 +4,22 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/hex"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/mdlayher/netlink"
+	"golang.org/x/sys/unix"
 )
 
 // nflogDatagram builds a message as the kernel sends it.
 func nflogDatagram(t testing.TB, kind uint16, attrs ...netlink.Attribute) []byte {
+	t.Helper()
+	return nflogDatagramOf(t, unix.NFPROTO_BRIDGE, kind, attrs...)
+}
+
+// nflogDatagramOf builds a message about a frame in a table of a family.
+func nflogDatagramOf(t testing.TB, family byte, kind uint16, attrs ...netlink.Attribute) []byte {
 	t.Helper()
 	data, err := netlink.MarshalAttributes(attrs)
 	if err != nil {
@@ -19,7 +27,7 @@ func nflogDatagram(t testing.TB, kind uint16, attrs ...netlink.Attribute) []byte
 	}
 	message := netlink.Message{
 		Header: netlink.Header{Length: uint32(nlmsgHeaderLen + nfgenHeaderLen + len(data)), Type: netlink.HeaderType(kind)},
-		Data:   append([]byte{7, 0, Group >> 8, Group & 0xff}, data...),
+		Data:   append([]byte{family, 0, Group >> 8, Group & 0xff}, data...),
 	}
 	datagram, err := message.MarshalBinary()
 	if err != nil {
@@ -95,6 +103,42 @@ func TestParseNFLOG(t *testing.T) {
 	}
 }
 
+// TestParseNFLOGOfNetdev has what the netdev family delivers: in what leaves, the payload begins with the Ethernet header,
+// and the header that comes apart has the tag that the payload has too.
+func TestParseNFLOGOfNetdev(t *testing.T) {
+	plain := fromHex(t, "ffffffffffff 020006de54a8 0806 0001 0800 06 04 0001 020006de54a8 0aef0065 000000000000 0aef0001")
+	tagged := slices.Concat(plain[:12], fromHex(t, "8100 0005"), plain[12:])
+	in := netlink.Attribute{Type: attrInDev, Data: be32(3)}
+	out := netlink.Attribute{Type: attrOutDev, Data: be32(3)}
+	header := func(n int) netlink.Attribute { return netlink.Attribute{Type: attrL2Hdr, Data: tagged[:n]} }
+	plainHeader := netlink.Attribute{Type: attrL2Hdr, Data: plain[:14]}
+	payload := func(b []byte) netlink.Attribute { return netlink.Attribute{Type: attrPayload, Data: b} }
+	tests := []struct {
+		name  string
+		attrs []netlink.Attribute
+		frame []byte // nil: no frame
+		leave bool
+	}{
+		{"comes in", []netlink.Attribute{in, plainHeader, payload(plain[14:])}, plain, false},
+		{"leaves", []netlink.Attribute{out, plainHeader, payload(plain)}, plain, true},
+		{"leaves with a tag", []netlink.Attribute{out, header(18), payload(tagged)}, tagged, true},
+		{"leaves with a tag apart", []netlink.Attribute{out, vlanAttr(t, 0x8100, 5), plainHeader, payload(plain)}, tagged, true},
+		{"leaves without a header apart", []netlink.Attribute{out, payload(plain)}, plain, true},
+		{"leaves, cut", []netlink.Attribute{out, plainHeader, payload(plain[:13])}, nil, true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			f, ok := parseNFLOG(nflogDatagramOf(t, unix.NFPROTO_NETDEV, subsysULOG<<8|msgPacket, tt.attrs...))
+			if ok != (tt.frame != nil) {
+				t.Fatalf("ok = %v, frame %x", ok, f.Data)
+			}
+			if ok && (f.Port != 3 || f.FromHost != tt.leave || !bytes.Equal(f.Data, tt.frame)) {
+				t.Errorf("port %d, from the host: %v, frame\n%x, want\n%x", f.Port, f.FromHost, f.Data, tt.frame)
+			}
+		})
+	}
+}
+
 func TestParseNFLOGCutAnywhere(t *testing.T) {
 	datagram := nflogDatagram(t, subsysULOG<<8|msgPacket,
 		netlink.Attribute{Type: attrPhysIn, Data: be32(7)},
@@ -114,6 +158,10 @@ func FuzzParseNFLOG(f *testing.F) {
 		vlanAttr(f, 0x8100, 5),
 		netlink.Attribute{Type: attrL2Hdr, Data: make([]byte, 14)},
 		netlink.Attribute{Type: attrPayload, Data: make([]byte, 28)}))
+	f.Add(nflogDatagramOf(f, unix.NFPROTO_NETDEV, subsysULOG<<8|msgPacket,
+		netlink.Attribute{Type: attrOutDev, Data: be32(7)},
+		vlanAttr(f, 0x8100, 5),
+		netlink.Attribute{Type: attrPayload, Data: make([]byte, 42)}))
 	f.Fuzz(func(t *testing.T, datagram []byte) {
 		frame, ok := parseNFLOG(bytes.Clone(datagram))
 		if ok && len(frame.Data) < macsLen+2 {

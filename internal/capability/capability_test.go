@@ -1,0 +1,105 @@
+package capability
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// inChild tells the test program what to do in a process whose capabilities it may change.
+const inChild = "ARPFABRIC_TEST_CAPABILITY"
+
+func TestMain(m *testing.M) {
+	scenario, ok := scenarios[os.Getenv(inChild)]
+	if !ok {
+		os.Exit(m.Run())
+	}
+	if err := scenario(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+// In a child, CAP_NET_ADMIN and CAP_NET_RAW are permitted and effective.
+var scenarios = map[string]func() error{
+	"raises what is permitted": func() error {
+		return raise(unix.CapUserData{Permitted: needed}, "0000000000003000")
+	},
+	"raises what is there of it": func() error {
+		return raise(unix.CapUserData{Permitted: 1 << unix.CAP_NET_RAW}, "0000000000002000")
+	},
+	"has nothing to raise": func() error {
+		return raise(unix.CapUserData{}, "0000000000000000")
+	},
+	"is raised already": func() error {
+		return raise(unix.CapUserData{Permitted: needed, Effective: needed}, "0000000000003000")
+	},
+}
+
+// raise begins with some capabilities, and holds that those that are effective in all threads are then the wanted ones.
+func raise(begin unix.CapUserData, want string) error {
+	if err := set(sets{begin}); err != nil {
+		return fmt.Errorf("beginning with %+v: %w", begin, err)
+	}
+	if err := Raise(); err != nil {
+		return err
+	}
+	threads, err := filepath.Glob("/proc/self/task/*/status")
+	if err != nil || len(threads) < 2 {
+		return fmt.Errorf("%d threads (%v)", len(threads), err)
+	}
+	for _, path := range threads {
+		status, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		if got := effective.FindSubmatch(status); got == nil || string(got[1]) != want {
+			return fmt.Errorf("%s: %q, want %s", path, got, want)
+		}
+	}
+	return nil
+}
+
+var effective = regexp.MustCompile(`(?m)^CapEff:\t(.*)$`)
+
+func TestRaise(t *testing.T) {
+	for name := range scenarios {
+		t.Run(name, func(t *testing.T) {
+			child := exec.Command("/proc/self/exe")
+			child.Env = append(os.Environ(), inChild+"="+name)
+			child.SysProcAttr = privileged()
+			out, err := child.CombinedOutput()
+			if strings.Contains(string(out), syscall.ENOTSUP.Error()) {
+				t.Skip("the test program has cgo, as the race detector wants it")
+			}
+			if errors.Is(err, unix.EPERM) && os.Getenv("CI") != "true" {
+				t.Skip("this machine does not let you make user namespaces")
+			}
+			if err != nil {
+				t.Errorf("%v: %s", err, out)
+			}
+		})
+	}
+}
+
+// privileged gives the child of an ordinary user the capabilities in a user namespace.
+func privileged() *syscall.SysProcAttr {
+	if os.Geteuid() == 0 {
+		return nil
+	}
+	return &syscall.SysProcAttr{
+		Cloneflags:  unix.CLONE_NEWUSER,
+		UidMappings: []syscall.SysProcIDMap{{ContainerID: os.Geteuid(), HostID: os.Geteuid(), Size: 1}},
+		GidMappings: []syscall.SysProcIDMap{{ContainerID: os.Getegid(), HostID: os.Getegid(), Size: 1}},
+		AmbientCaps: []uintptr{unix.CAP_NET_ADMIN, unix.CAP_NET_RAW},
+	}
+}

@@ -1,0 +1,226 @@
+package fabric_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/netip"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/arpfabric/arpfabric/config"
+	"github.com/arpfabric/arpfabric/internal/lab"
+	"github.com/arpfabric/arpfabric/internal/load"
+	"github.com/vishvananda/netlink"
+)
+
+// BenchmarkDataPath sends bulk TCP, and UDP in the smallest Ethernet frames, from one guest to another:
+//
+//	talker's eth0 --- bench0 --- br0 --- bench1 --- listener's eth0
+//
+// without a fabric, and with the guard of one with few and with many bindings. An op is a second of each, in turn, so that
+// what else the machine does hits all alike. The metrics are medians: what is left of the traffic without a
+// fabric, and that traffic itself. The worst and the best op tell how much noise there is.
+func BenchmarkDataPath(b *testing.B) {
+	lab.NeedProgram(b, "iperf3")
+	talker, listener := addTalkers(b)
+	startListening(b, listener)
+	sizes := []int{0, 10, 100_000}
+	kinds := []traffic{bulkTCP, smallUDP}
+	seen := map[string][]float64{}
+	for range b.N {
+		for _, kind := range kinds {
+			var without float64
+			for _, size := range sizes {
+				rate := dataRate(b, talker, kind, size)
+				if size == 0 {
+					without = rate
+					seen[kind.unit] = append(seen[kind.unit], rate)
+					continue
+				}
+				ratio := fmt.Sprintf("%s-ratio-%d", kind.name, size)
+				seen[ratio] = append(seen[ratio], rate/without)
+			}
+		}
+	}
+	for unit, values := range seen {
+		b.ReportMetric(median(values), unit)
+		b.ReportMetric(slices.Min(values), unit+"-worst")
+		b.ReportMetric(slices.Max(values), unit+"-best")
+	}
+}
+
+// traffic is what iperf3 sends, and how its report says what arrived in a second.
+type traffic struct {
+	name, unit string
+	options    []string
+	arrived    func(iperfReport) float64
+}
+
+var (
+	bulkTCP = traffic{"tcp", "tcp-Mbit/s", nil, func(r iperfReport) float64 {
+		return r.End.Received.BitsPerSecond / 1e6
+	}}
+	smallUDP = traffic{"udp", "udp-packets/s", strings.Fields("-u -l 18 -b 0"), func(r iperfReport) float64 {
+		return float64(r.End.Sum.Packets-r.End.Sum.Lost) / r.End.Sum.Seconds
+	}}
+)
+
+// iperfReport is the part of what `iperf3 --json` writes that is looked at.
+type iperfReport struct {
+	Error string
+	End   struct {
+		Sum struct {
+			Packets int
+			Lost    int `json:"lost_packets"`
+			Seconds float64
+		}
+		Received struct {
+			BitsPerSecond float64 `json:"bits_per_second"`
+		} `json:"sum_received"`
+	}
+}
+
+// dataRate sends for a second, with a fabric of so many bindings or, for 0, without one.
+func dataRate(b *testing.B, talker *lab.Guest, kind traffic, bindings int) float64 {
+	b.Helper()
+	if bindings > 0 {
+		n := benchNetwork(b, config.Attachment{Bridge: "br0"}, bindings)
+		n.RateLimit = defaultRate
+		defer startBench(b, n)()
+	}
+	options := append(strings.Fields("--json -t 1 -c "+benchBinding(2).First.String()), kind.options...)
+	out, err := talker.Run(context.Background(), "iperf3", options...)
+	var report iperfReport
+	if e := json.Unmarshal([]byte(out), &report); err != nil || e != nil || report.Error != "" {
+		b.Fatalf("iperf3: %v: %s", err, out)
+	}
+	return kind.arrived(report)
+}
+
+// addTalkers makes the two guests, which have the first two bindings.
+func addTalkers(b *testing.B) (talker, listener *lab.Guest) {
+	b.Helper()
+	bridge := addBenchBridge(b, "br0")
+	return addTalkerOn(b, bridge, 1, "talker"), addTalkerOn(b, bridge, 2, "listener")
+}
+
+func addBenchBridge(b *testing.B, name string) string {
+	b.Helper()
+	if err := lab.AddBridge(name); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { lab.DeleteLink(name) })
+	return name
+}
+
+func addTalkerOn(b *testing.B, bridge string, i int, name string) *lab.Guest {
+	b.Helper()
+	binding := benchBinding(i)
+	guest, err := lab.AddGuest(lab.GuestConfig{
+		Name: name, Port: fmt.Sprintf("bench%d", i-1), Bridge: bridge, MAC: binding.MAC[:],
+		Addr: netip.PrefixFrom(binding.First, 24),
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { guest.Delete() })
+	return guest
+}
+
+// startListening starts iperf3's server, until the benchmark ends.
+func startListening(b *testing.B, guest *lab.Guest) {
+	b.Helper()
+	cmd := exec.Command("iperf3", "--server", "--forceflush")
+	said, err := cmd.StdoutPipe()
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := guest.Start(cmd); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
+	lines := bufio.NewScanner(said)
+	for lines.Scan() && !strings.Contains(lines.Text(), "listening") {
+	}
+	go io.Copy(io.Discard, said) // what it says about each test
+}
+
+func median(values []float64) float64 {
+	slices.Sort(values)
+	return values[len(values)/2]
+}
+
+// BenchmarkFlood lets a guest ask while another one floods its own port with requests, far over the rate limit. An
+// op is a thousand requests without the flood, a thousand with it, and a thousand while the same flood fills a bridge
+// without a fabric: what is lost to the processors that the flooder takes. The metrics are medians: when 99 of
+// 100 answers had arrived without the flood, how many times later with either, and how much the flood was.
+func BenchmarkFlood(b *testing.B) {
+	const flood, atOnce, pause = 200_000, 1000, 200 * time.Microsecond // under the asker's own rate limit
+	asker, flooder := addTalkers(b)
+	elsewhere := addTalkerOn(b, addBenchBridge(b, "br1"), 3, "elsewhere")
+	n := benchNetwork(b, config.Attachment{Bridge: "br0"}, 1000)
+	n.RateLimit = defaultRate
+	b.Cleanup(startBench(b, n))
+	order := func(i int) load.Order {
+		o := load.Order{Interface: "eth0", Sender: benchBinding(i).First, Requests: atOnce, Burst: 1, Pause: pause}
+		for _, binding := range benchBindings(3, 1001) {
+			o.Targets = append(o.Targets, binding.First)
+		}
+		return o
+	}
+	var quiet, ratio, control, floods []float64
+	under := func(g *lab.Guest) (latency, rate float64) {
+		o := order(2)
+		o.Flood = flood
+		stop, err := load.Flood(o, g.Start)
+		if err != nil {
+			b.Fatal(err)
+		}
+		before, start := received(b, g.Port), time.Now()
+		latency = p99(b, asker, order(1))
+		rate = float64(received(b, g.Port)-before) / time.Since(start).Seconds()
+		if err := stop(); err != nil {
+			b.Fatal(err)
+		}
+		return latency, rate
+	}
+	for range b.N {
+		without := p99(b, asker, order(1))
+		with, rate := under(flooder)
+		besides, _ := under(elsewhere)
+		quiet, floods = append(quiet, without), append(floods, rate)
+		ratio, control = append(ratio, with/without), append(control, besides/without)
+	}
+	b.ReportMetric(median(quiet), "quiet-p99-ns")
+	b.ReportMetric(median(ratio), "p99-ratio")
+	b.ReportMetric(median(control), "p99-ratio-elsewhere")
+	b.ReportMetric(median(floods), "flood/s")
+}
+
+func p99(b *testing.B, guest *lab.Guest, o load.Order) float64 {
+	b.Helper()
+	result, err := load.Ask(o, guest.Start)
+	if err != nil {
+		b.Fatal(err)
+	}
+	if result.Lost > 0 {
+		b.Logf("%d requests were lost", result.Lost)
+	}
+	return float64(result.P99)
+}
+
+// received returns how many frames a port has received from its guest.
+func received(t testing.TB, port string) uint64 {
+	t.Helper()
+	l, err := netlink.LinkByName(port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l.Attrs().Statistics.RxPackets
+}

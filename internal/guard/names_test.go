@@ -1,0 +1,46 @@
+package guard
+
+import "testing"
+
+// TestNames holds that no network's name makes one of two chains, or of two sets. Each is tried that another name ends
+// with.
+func TestNames(t *testing.T) {
+	rulesetOf := func(network string) ruleset {
+		return Plan{Networks: []Network{{Name: network, AllowList: Enforce, RateLimit: 1, PassIPv6: true}}}.ruleset(1)
+	}
+	chains, sets := namesIn(rulesetOf("lab"))
+	for _, name := range append(chains, sets...) {
+		for at := range name {
+			if at > 0 && name[at-1] != '_' {
+				continue
+			}
+			chains, sets := namesIn(rulesetOf(name[at:]))
+			for _, names := range [][]string{chains, sets} {
+				if twice := twiceIn(names); twice != "" {
+					t.Errorf("a network named %s has two of the name %s", name[at:], twice)
+				}
+			}
+		}
+	}
+}
+
+func namesIn(r ruleset) (chains, sets []string) {
+	for _, c := range r.chains {
+		chains = append(chains, c.name)
+	}
+	for _, s := range r.sets {
+		sets = append(sets, s.Name)
+	}
+	return chains, sets
+}
+
+func twiceIn(names []string) string {
+	seen := map[string]bool{}
+	for _, name := range names {
+		if seen[name] {
+			return name
+		}
+		seen[name] = true
+	}
+	return ""
+}
