@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"runtime/debug"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -32,6 +33,7 @@ type Fabric struct {
 	guard    *guard.Guard
 	sidecars *guard.Sidecars
 	guarding bool // the guard is in the kernel
+	sayOpen  sync.Once
 	learning learning
 	admitted admitted
 	tasks    *errgroup.Group

@@ -110,7 +110,7 @@ func (n *network) watched() bool { return n.guarded() || n.config().Mode == conf
 func (n *network) guardPlan(guests []string, way guard.ARP) guard.Network {
 	c := n.config()
 	plan := guard.Network{
-		Name: c.Name, Guests: guests, ARP: way, RateLimit: c.RateLimit,
+		Name: c.Name, Bridge: c.Attach.Bridge, VLAN: c.Attach.VLAN, Guests: guests, ARP: way, RateLimit: c.RateLimit,
 		Registry: c.Registry, PassIPv6: c.Policy.PassIPv6,
 	}
 	if mac := n.settings.Load().hostMAC; mac != (responder.MAC{}) {

@@ -275,7 +275,14 @@ func (f *Fabric) applyGuard(plan guard.Plan) error {
 	switch guards := f.guards(); {
 	case guards:
 		f.guarding = true
-		return f.guard.Apply(plan)
+		err := f.guard.Apply(plan)
+		if err == nil && plan.KeepsApart() && !f.guard.ClosesBridges() {
+			f.sayOpen.Do(func() {
+				f.log.Warn("this kernel can't keep guests apart that join a bridge in the same moment, until the fabric knows " +
+					"them; take one with CONFIG_NFT_BRIDGE_META")
+			})
+		}
+		return err
 	case f.guarding:
 		f.guarding = false
 		return f.guard.Remove()

@@ -345,6 +345,32 @@ func TestVLANPortMoves(t *testing.T) {
 	}
 }
 
+// TestVLANNewcomersAreApart has two guests join while the guard is alone: they hear each other in a VLAN that is no
+// network's, and no more in one that is.
+func TestVLANNewcomersAreApart(t *testing.T) {
+	needClosedBridges(t)
+	s := buildVLANs(t)
+	start(t, networks+onVLAN("ten", 10, gatewayMAC)+"    policy: {on_stop: hold}\n").stop()
+	one, other := addGuest(t, 6, "one"), addGuest(t, 7, "other")
+	one.shout(t)
+	other.shout(t)
+	eventually(t, "they hear each other", func() bool { return len(one.heard()) > 0 && len(other.heard()) > 0 })
+	one.move(t, defaultVLAN, 10)
+	sendMark(t, s.app, s.db, 0) // what is on its way is there by now
+	before := len(one.heard())
+	other.move(t, defaultVLAN, 10)
+	for n := range 10 {
+		one.send(t, mark(one, other, n))
+		sendMark(t, s.app, s.db, 1+n)
+	}
+	for _, frame := range one.heard()[before:] {
+		t.Errorf("one heard %s (%x)", responder.Describe(frame), frame)
+	}
+	if other.hasSeen(mark(one, other, 0)) {
+		t.Error("IPv4 of a newcomer reached another one")
+	}
+}
+
 // TestVLANStranger holds that a member which is in no network's VLAN is left alone there, and that nothing of it
 // reaches a guest port in a VLAN that it carries, tagged.
 func TestVLANStranger(t *testing.T) {

@@ -216,8 +216,8 @@ func (e element) inSet() nftables.SetElement {
 	if e.last != "" {
 		n.KeyEnd = []byte(e.last)
 	}
-	if e.jump != "" {
-		n.VerdictData = &expr.Verdict{Kind: expr.VerdictJump, Chain: e.jump}
+	if e.goTo != "" {
+		n.VerdictData = &expr.Verdict{Kind: expr.VerdictGoto, Chain: e.goTo}
 	}
 	return n
 }

@@ -121,9 +121,21 @@ func isTo(set string) []expr.Any { return all(header(0, macLen), in(set, false))
 // isFrom matches frames whose source is in a set of MACs.
 func isFrom(set string) []expr.Any { return all(header(etherSource, macLen), in(set, false)) }
 
-// dispatch goes where a map of verdicts says for the port.
-func dispatch(ports string) []expr.Any {
-	return all(meta(expr.MetaKeyIIFNAME), []expr.Any{&expr.Lookup{SourceRegister: 1, SetName: ports, IsDestRegSet: true}})
+// dispatch goes where a map of verdicts says for the port, dispatchBridge where it says for the port's bridge.
+func dispatch(ports string) []expr.Any { return all(meta(expr.MetaKeyIIFNAME), verdictIn(ports)) }
+
+func dispatchBridge(bridges string) []expr.Any {
+	return all(meta(expr.MetaKeyBRIIIFNAME), verdictIn(bridges))
+}
+
+func verdictIn(set string) []expr.Any {
+	return []expr.Any{&expr.Lookup{SourceRegister: 1, SetName: set, IsDestRegSet: true}}
+}
+
+// isInVLAN matches frames from a port whose untagged frames are in a VLAN of its bridge.
+func isInVLAN(vlan uint16) []expr.Any {
+	const portVLAN = 28 // NFT_META_BRI_IIFPVID (linux/netfilter/nf_tables.h)
+	return all(meta(portVLAN), is(binary.NativeEndian.AppendUint16(nil, vlan)))
 }
 
 // isUnicast matches frames in the set of unicast: by port, EtherType, and how the kernel takes the destination, which

@@ -15,6 +15,7 @@ const TableName = "arpfabric"
 type Guard struct {
 	group   uint16
 	inForce bool                // Apply has put it there, and nobody asked for it to be removed
+	kernel  *features           // nil where it hasn't been asked
 	applied *ruleset            // what the kernel holds; nil where that isn't known
 	handles map[string][]uint64 // of its rules, by chain
 
@@ -32,7 +33,11 @@ func New(group uint16) *Guard { return &Guard{group: group} }
 // After an error the old one is. Where somebody has deleted the table in force, there are two transactions: one that
 // closes, which is quick, and one that lets through what the registries allow.
 func (g *Guard) Apply(p Plan) error {
-	want := p.ruleset(g.group)
+	kernel, err := g.features()
+	if err != nil {
+		return applyError(err)
+	}
+	want := p.ruleset(g.group, kernel)
 	if g.LooksIntact() && g.applied != nil && g.change(want) == nil {
 		return nil
 	}

@@ -65,10 +65,12 @@ func fullPlan(t *testing.T) guard.Plan {
 		binding("10.239.0.32", "10.239.0.63", "02:00:03:de:54:a8", "vnet0"),
 	))
 	full := &p.Networks[0]
-	full.RateLimit, full.PassIPv6, full.Host = 1000, true, []responder.MAC{{2, 0, 0, 0, 0, 1}}
+	full.Bridge, full.RateLimit, full.PassIPv6, full.Host = "br0", 1000, true, []responder.MAC{{2, 0, 0, 0, 0, 1}}
 	p.Networks = append(p.Networks,
-		guard.Network{Name: "dry", Guests: []string{"vnet2"}, ARP: guard.Observe, AllowList: guard.Report, Registry: full.Registry, RateLimit: 5},
-		guard.Network{Name: "steered", Guests: []string{"vnet3"}, ARP: guard.Steer, TAP: "arp0"},
+		guard.Network{Name: "dry", Bridge: "br1", Guests: []string{"vnet2"}, ARP: guard.Observe, AllowList: guard.Report, Registry: full.Registry, RateLimit: 5},
+		guard.Network{Name: "steered", Bridge: "br2", Guests: []string{"vnet3"}, ARP: guard.Steer, TAP: "arp0"},
+		guard.Network{Name: "blue", Bridge: "br3", VLAN: 10, Guests: []string{"vnet4"}},
+		guard.Network{Name: "green", Bridge: "br3", VLAN: 20, Guests: []string{"vnet5"}},
 	)
 	return p
 }
@@ -349,7 +351,7 @@ func TestIntact(t *testing.T) {
 			if !g.Intact() {
 				t.Error("not intact after it was installed anew")
 			}
-			expect(t, "guests", "vnet0", "vnet1")
+			expect(t, "guests", "vnet0", "vnet1", "vnet4", "vnet5")
 			expect(t, "uplinks", "eth1")
 		})
 	}

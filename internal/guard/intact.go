@@ -199,13 +199,13 @@ func holds(c *nftables.Conn, s set, want digest) bool {
 func digestOf(c *nftables.Conn, s set) (d digest, err error) {
 	elements, err := c.GetSetElements(&s.Set)
 	for _, e := range elements {
-		d.add(element{key: string(e.Key), last: string(e.KeyEnd), jump: jumpIn(e)})
+		d.add(element{key: string(e.Key), last: string(e.KeyEnd), goTo: goToIn(e)})
 	}
 	return d, err
 }
 
-// jumpIn returns the chain that an element of a map leads to.
-func jumpIn(e nftables.SetElement) string {
+// goToIn returns the chain that an element of a map leads to.
+func goToIn(e nftables.SetElement) string {
 	ad, err := netlink.NewAttributeDecoder(e.Val)
 	if err != nil {
 		return ""

@@ -6,7 +6,8 @@ import "testing"
 // with.
 func TestNames(t *testing.T) {
 	rulesetOf := func(network string) ruleset {
-		return Plan{Networks: []Network{{Name: network, AllowList: Enforce, RateLimit: 1, PassIPv6: true}}}.ruleset(1)
+		n := Network{Name: network, Bridge: network, VLAN: 1, AllowList: Enforce, RateLimit: 1, PassIPv6: true}
+		return Plan{Networks: []Network{n}}.ruleset(1, features{namesBridges: true})
 	}
 	chains, sets := namesIn(rulesetOf("lab"))
 	for _, name := range append(chains, sets...) {

@@ -14,6 +14,8 @@ type Plan struct {
 // Network says how the ports of one network are guarded.
 type Network struct {
 	Name    string
+	Bridge  string
+	VLAN    uint16   // of the bridge; 0 for all of it
 	Guests  []string // ports with a guest behind them
 	Uplinks []string // ports that lead elsewhere; not with Steer
 	TAP     string   // the fabric's own; with Steer only
@@ -59,6 +61,12 @@ func (p Plan) IsEmpty() bool {
 func (p Plan) Admitted() []string {
 	return p.guests(func(n Network) bool { return n.AllowList == Enforce && n.ARP == HandOver })
 }
+
+// KeepsApart reports whether there is a network whose guests' ARP doesn't cross the bridge.
+func (p Plan) KeepsApart() bool { return slices.ContainsFunc(p.Networks, Network.keepsApart) }
+
+// keepsApart reports whether guests' ARP doesn't cross the bridge.
+func (n Network) keepsApart() bool { return n.ARP != Observe }
 
 // guests returns the guest ports of the networks that fit.
 func (p Plan) guests(fits func(Network) bool) []string {

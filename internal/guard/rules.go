@@ -10,6 +10,7 @@ import (
 const (
 	mapPorts      = "ports"      // by which network's rules a port's frames go
 	mapForwarding = "forwarding" // and, where an allow-list admitted them, which other members they may reach
+	mapClosed     = "closed"     // of bridges: what becomes of the frames of a member that is not in ports
 )
 
 // The sets of interface names.
@@ -62,6 +63,8 @@ const (
 	chainARPAlone  = "nothing_but_arp"
 	chainOfAllowed = "of_allowed"
 	chainOfSteered = "of_steered"
+	chainNotKnown  = "not_known"
+	chainLinkLocal = "link_local"
 )
 
 // sharedChains are those that the networks' chains go to. group is the NFLOG group.
@@ -103,6 +106,7 @@ func sharedChains(group uint16) []chain {
 			{"the TAP hears ARP alone", to(setTAPs), goTo(chainARPAlone)},
 			{"all other members", nil, goTo(chainOfAllowed)},
 		}},
+		{name: chainLinkLocal, rules: []rule{{"to the rules of the port's network", nil, dispatch(mapPorts)}}},
 	}
 }
 
@@ -110,19 +114,22 @@ func sharedChains(group uint16) []chain {
 //
 // Prerouting sees every frame from a port before the bridge learns from it. Input is looked at too
 // because frames for the link-local group addresses take no other way. Output sees what the host itself sends by
-// the bridge. Forward stands behind, for what must not reach a guest though it has come that far, and for
-// members that are not known yet.
+// the bridge. Forward stands behind, for what must not reach a guest though it has come that far. Where the kernel
+// can't tell in prerouting that a member is not known yet, because it doesn't tell of which bridge it is one, forward
+// keeps that member from those that are known.
 //
 // A port may become known while its frame is between two rules. So in forward a port is looked for once, and
 // what is found decides: a frame is from a guest, and is what guests may send there, or it is dropped.
-func baseChains() []chain {
+func baseChains(kernel features) []chain {
+	prerouting := []rule{{"to the rules of the port's network", nil, dispatch(mapPorts)}}
+	if kernel.namesBridges {
+		prerouting = append(prerouting, rule{"a member that is not known yet", notFrom(setTAPs), dispatchBridge(mapClosed)})
+	}
 	return []chain{
-		{name: "prerouting", hook: nftables.ChainHookPrerouting, rules: []rule{
-			{"to the rules of the port's network", nil, dispatch(mapPorts)},
-		}},
+		{name: "prerouting", hook: nftables.ChainHookPrerouting, rules: prerouting},
 		{name: "input", hook: nftables.ChainHookInput, rules: []rule{
-			{"link-local group addresses skip prerouting", all(toLinkLocalGroup, from(setGuests)), dispatch(mapPorts)},
-			{"link-local group addresses skip prerouting", all(toLinkLocalGroup, from(setFull)), dispatch(mapPorts)},
+			{"link-local group addresses skip prerouting", all(toLinkLocalGroup, from(setGuests)), jump(chainLinkLocal)},
+			{"link-local group addresses skip prerouting", all(toLinkLocalGroup, from(setFull)), jump(chainLinkLocal)},
 			{"RARP teaches the bridge alone", all(protocol(etherTypeRARP), from(setFull)), all(counter(), drop())},
 			{"the host is not the fabric", from(setSteered), jump(chainButARP)},
 		}},

@@ -29,11 +29,11 @@ type set struct {
 type element struct {
 	key  string
 	last string // the end of an interval, both ends included; "" for one value
-	jump string // the chain that a map leads to
+	goTo string // the chain that a map leads to
 }
 
 // ruleset returns what the table should hold. group is the NFLOG group.
-func (p Plan) ruleset(group uint16) ruleset {
+func (p Plan) ruleset(group uint16, kernel features) ruleset {
 	is := func(a ARP) func(Network) bool { return func(n Network) bool { return n.ARP == a } }
 	isFull := func(n Network) bool { return n.AllowList == Enforce }
 	hearsHost := func(n Network) bool { return n.ARP == Observe && n.HearsHost }
@@ -65,7 +65,11 @@ func (p Plan) ruleset(group uint16) ruleset {
 			r.populations[n.Name] = n.population()
 		}
 	}
-	r.chains = append(r.chains, baseChains()...)
+	if kernel.namesBridges {
+		r.sets = append(r.sets, portMap(mapClosed, "bridges where nobody talks who is not known", p.closed()))
+		r.chains = append(r.chains, p.closing()...)
+	}
+	r.chains = append(r.chains, baseChains(kernel)...)
 	return r
 }
 
@@ -81,10 +85,10 @@ func (p Plan) dispatch() []element {
 	var list []element
 	for _, n := range p.Networks {
 		for _, port := range n.Guests {
-			list = append(list, element{key: portKey(port), jump: ofGuest + n.Name})
+			list = append(list, element{key: portKey(port), goTo: ofGuest + n.Name})
 		}
 		for _, port := range n.Uplinks {
-			list = append(list, element{key: portKey(port), jump: chainUplink})
+			list = append(list, element{key: portKey(port), goTo: chainUplink})
 		}
 	}
 	return list
@@ -102,7 +106,7 @@ func (p Plan) forwarding() []element {
 			way = chainOfSteered
 		}
 		for _, port := range n.Guests {
-			list = append(list, element{key: portKey(port), jump: way})
+			list = append(list, element{key: portKey(port), goTo: way})
 		}
 	}
 	return list
@@ -230,5 +234,5 @@ func once(elements []element) []element {
 }
 
 func (e element) compare(other element) int {
-	return cmp.Or(cmp.Compare(e.key, other.key), cmp.Compare(e.last, other.last), cmp.Compare(e.jump, other.jump))
+	return cmp.Or(cmp.Compare(e.key, other.key), cmp.Compare(e.last, other.last), cmp.Compare(e.goTo, other.goTo))
 }
