@@ -83,6 +83,7 @@ func TestClassicHearsTheHostAndUplinks(t *testing.T) {
 
 	ping(t, dbAddr)
 	eventually(t, "the host is not registered", func() bool { return fabric.counts(bridgeName)[responder.UnregisteredSender] > 0 })
+	eventually(t, "the log says so", func() bool { return len(log.with(t, "address", hostAddr.Addr().String())) > 0 })
 	if lines := log.with(t, "address", hostAddr.Addr().String()); len(lines) != 1 || !strings.Contains(fmt.Sprint(lines[0]["msg"]), "would not be answered") {
 		t.Errorf("of the host's missing binding, the log says %v", lines)
 	}
