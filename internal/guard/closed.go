@@ -2,30 +2,20 @@ package guard
 
 import (
 	"errors"
-	"fmt"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
 )
 
-// features is what not every kernel has.
-type features struct {
-	namesBridges bool // a rule can look at which bridge a port is a member of
-}
-
-// ofBridge is before the name of a bridge in the chain for the members of its VLANs that are not known yet.
-const ofBridge = "bridge_"
-
 // ClosesBridges reports whether a member of a bridge gets nowhere until a plan has it. Else, which is so where the kernel
 // lacks CONFIG_NFT_BRIDGE_META, it reaches no member that a plan has, but others that none has either.
 func (g *Guard) ClosesBridges() bool {
-	kernel, err := g.features()
-	return err == nil && kernel.namesBridges
+	closes, err := g.canNameBridges()
+	return err == nil && closes
 }
 
-// closed leads from every bridge that keeps its guests apart to what becomes of the frames of a member that is in no
-// network yet.
+// closed leads from every bridge that keeps guests apart to what becomes of the frames of a member that is in no network.
 func (p Plan) closed() []element {
 	var list []element
 	for _, n := range p.Networks {
@@ -34,7 +24,7 @@ func (p Plan) closed() []element {
 		case n.VLAN == 0:
 			list = append(list, element{key: portKey(n.Bridge), goTo: chainNotKnown})
 		default:
-			list = append(list, element{key: portKey(n.Bridge), goTo: ofBridge + n.Bridge})
+			list = append(list, element{key: portKey(n.Bridge), goTo: chainVLANs})
 		}
 	}
 	return list
@@ -42,35 +32,26 @@ func (p Plan) closed() []element {
 
 // closing is the chains that closed leads to.
 func (p Plan) closing() []chain {
-	drops := chain{name: chainNotKnown, rules: []rule{{"nothing goes before the fabric knows whose port it is", nil, all(counter(), drop())}}}
-	chains := []chain{drops}
-	at := map[string]int{} // by bridge
+	vlans := chain{name: chainVLANs}
 	for _, n := range p.Networks {
-		if !n.keepsApart() || n.VLAN == 0 {
-			continue
+		if n.keepsApart() && n.VLAN != 0 {
+			vlans.rules = append(vlans.rules, rule{"network " + n.Name, isInVLAN(n.Bridge, n.VLAN), goTo(chainNotKnown)})
 		}
-		i, ok := at[n.Bridge]
-		if !ok {
-			i = len(chains)
-			at[n.Bridge] = i
-			chains = append(chains, chain{name: ofBridge + n.Bridge})
-		}
-		comment := fmt.Sprintf("in VLAN %d", n.VLAN)
-		chains[i].rules = append(chains[i].rules, rule{comment, isInVLAN(n.VLAN), goTo(chainNotKnown)})
 	}
-	return chains
+	notKnown := rule{"nothing goes before the fabric knows whose port it is", nil, all(counter(), drop())}
+	return []chain{{name: chainNotKnown, rules: []rule{notKnown}}, vlans}
 }
 
-// features asks the kernel the first time.
-func (g *Guard) features() (features, error) {
-	if g.kernel == nil {
-		namesBridges, err := takesRule(meta(expr.MetaKeyBRIIIFNAME))
+// canNameBridges reports whether a rule can look at which bridge a port is a member of. It asks the kernel the first time.
+func (g *Guard) canNameBridges() (bool, error) {
+	if g.namesBridges == nil {
+		can, err := takesRule(meta(expr.MetaKeyBRIIIFNAME))
 		if err != nil {
-			return features{}, err
+			return false, err
 		}
-		g.kernel = &features{namesBridges}
+		g.namesBridges = &can
 	}
-	return *g.kernel, nil
+	return *g.namesBridges, nil
 }
 
 // takesRule reports whether the kernel knows what is in a rule. It puts it into a table that is gone with the same

@@ -132,10 +132,13 @@ func verdictIn(set string) []expr.Any {
 	return []expr.Any{&expr.Lookup{SourceRegister: 1, SetName: set, IsDestRegSet: true}}
 }
 
-// isInVLAN matches frames from a port whose untagged frames are in a VLAN of its bridge.
-func isInVLAN(vlan uint16) []expr.Any {
+// isInVLAN matches frames from a port of a bridge whose untagged frames are in a VLAN.
+func isInVLAN(bridge string, vlan uint16) []expr.Any {
 	const portVLAN = 28 // NFT_META_BRI_IIFPVID (linux/netfilter/nf_tables.h)
-	return all(meta(portVLAN), is(binary.NativeEndian.AppendUint16(nil, vlan)))
+	return all(
+		meta(expr.MetaKeyBRIIIFNAME), is([]byte(portKey(bridge))),
+		meta(portVLAN), is(binary.NativeEndian.AppendUint16(nil, vlan)),
+	)
 }
 
 // isUnicast matches frames in the set of unicast: by port, EtherType, and how the kernel takes the destination, which

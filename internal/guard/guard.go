@@ -15,13 +15,14 @@ const TableName = "arpfabric"
 type Guard struct {
 	group   uint16
 	inForce bool                // Apply has put it there, and nobody asked for it to be removed
-	kernel  *features           // nil where it hasn't been asked
 	applied *ruleset            // what the kernel holds; nil where that isn't known
 	handles map[string][]uint64 // of its rules, by chain
 
 	// The generations of the kernel's rulesets at which ours looked intact last, and was examined whole; 0 where that
 	// has to be done anew. Every transaction of anybody raises the generation.
 	generation, examined uint32
+
+	namesBridges *bool // nil where the kernel hasn't been asked
 }
 
 // New returns a Guard that hands frames over on an NFLOG group. It does not touch the kernel: a table that
@@ -33,11 +34,11 @@ func New(group uint16) *Guard { return &Guard{group: group} }
 // After an error the old one is. Where somebody has deleted the table in force, there are two transactions: one that
 // closes, which is quick, and one that lets through what the registries allow.
 func (g *Guard) Apply(p Plan) error {
-	kernel, err := g.features()
+	namesBridges, err := g.canNameBridges()
 	if err != nil {
 		return applyError(err)
 	}
-	want := p.ruleset(g.group, kernel)
+	want := p.ruleset(g.group, namesBridges)
 	if g.LooksIntact() && g.applied != nil && g.change(want) == nil {
 		return nil
 	}

@@ -7,7 +7,7 @@ import "testing"
 func TestNames(t *testing.T) {
 	rulesetOf := func(network string) ruleset {
 		n := Network{Name: network, Bridge: network, VLAN: 1, AllowList: Enforce, RateLimit: 1, PassIPv6: true}
-		return Plan{Networks: []Network{n}}.ruleset(1, features{namesBridges: true})
+		return Plan{Networks: []Network{n}}.ruleset(1, true)
 	}
 	chains, sets := namesIn(rulesetOf("lab"))
 	for _, name := range append(chains, sets...) {

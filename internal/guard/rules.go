@@ -64,6 +64,7 @@ const (
 	chainOfAllowed = "of_allowed"
 	chainOfSteered = "of_steered"
 	chainNotKnown  = "not_known"
+	chainVLANs     = "vlans"
 	chainLinkLocal = "link_local"
 )
 
@@ -120,9 +121,9 @@ func sharedChains(group uint16) []chain {
 //
 // A port may become known while its frame is between two rules. So in forward a port is looked for once, and
 // what is found decides: a frame is from a guest, and is what guests may send there, or it is dropped.
-func baseChains(kernel features) []chain {
+func baseChains(namesBridges bool) []chain {
 	prerouting := []rule{{"to the rules of the port's network", nil, dispatch(mapPorts)}}
-	if kernel.namesBridges {
+	if namesBridges {
 		prerouting = append(prerouting, rule{"a member that is not known yet", notFrom(setTAPs), dispatchBridge(mapClosed)})
 	}
 	return []chain{

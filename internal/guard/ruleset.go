@@ -32,8 +32,9 @@ type element struct {
 	goTo string // the chain that a map leads to
 }
 
-// ruleset returns what the table should hold. group is the NFLOG group.
-func (p Plan) ruleset(group uint16, kernel features) ruleset {
+// ruleset returns what the table should hold. group is the NFLOG group; namesBridges
+// says whether the kernel's rules can look at which bridge a port is a member of.
+func (p Plan) ruleset(group uint16, namesBridges bool) ruleset {
 	is := func(a ARP) func(Network) bool { return func(n Network) bool { return n.ARP == a } }
 	isFull := func(n Network) bool { return n.AllowList == Enforce }
 	hearsHost := func(n Network) bool { return n.ARP == Observe && n.HearsHost }
@@ -65,11 +66,11 @@ func (p Plan) ruleset(group uint16, kernel features) ruleset {
 			r.populations[n.Name] = n.population()
 		}
 	}
-	if kernel.namesBridges {
+	if namesBridges {
 		r.sets = append(r.sets, portMap(mapClosed, "bridges where nobody talks who is not known", p.closed()))
 		r.chains = append(r.chains, p.closing()...)
 	}
-	r.chains = append(r.chains, baseChains(kernel)...)
+	r.chains = append(r.chains, baseChains(namesBridges)...)
 	return r
 }
 
