@@ -33,14 +33,22 @@ func TestGuestJoins(t *testing.T) {
 }
 
 // TestNewcomersAreApart has two guests join while the guard is alone, so that nobody gets to know them: they hear nothing
-// of each other. Then they move to a bridge that is not the fabric's, and do.
+// of each other, nor the ARP of anybody else, be it the host or an uplink. Then they move to a bridge that is not the
+// fabric's, and hear each other.
 func TestNewcomersAreApart(t *testing.T) {
 	needClosedBridges(t)
 	each(t, guarded, func(t *testing.T, s *stage) {
-		start(t, network(s.attach, "policy: {on_stop: hold}")).stop()
+		outside := addGuest(t, 6, "outside")
+		attach := s.attach
+		if s.attachment == onBridge {
+			attach = "{bridge: br0, uplinks: [vnet6]}"
+		}
+		start(t, network(attach, "policy: {on_stop: hold}")).stop()
 		one, other := addGuest(t, 4, "one"), addGuest(t, 5, "other")
 		one.shout(t)
 		other.shout(t)
+		outside.shout(t)
+		askFrom(t, bridgeName, freeAddr)
 		for n := range 10 {
 			one.send(t, mark(one, other, n))
 			sendMark(t, s.app, s.db, n)

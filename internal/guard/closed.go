@@ -2,6 +2,7 @@ package guard
 
 import (
 	"errors"
+	"slices"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
@@ -15,31 +16,31 @@ func (g *Guard) ClosesBridges() bool {
 	return err == nil && closes
 }
 
-// closed leads from every bridge that keeps guests apart to what becomes of the frames of a member that is in no network.
-func (p Plan) closed() []element {
-	var list []element
+// close adds what keeps members apart that are in no network: a guest is in one when the fabric has heard of it.
+func (r *ruleset) close(p Plan) {
+	var bridges, filtering []string
+	vlans := chain{name: chainVLANs}
 	for _, n := range p.Networks {
 		switch {
 		case !n.keepsApart():
 		case n.VLAN == 0:
-			list = append(list, element{key: portKey(n.Bridge), goTo: chainNotKnown})
+			bridges = append(bridges, n.Bridge)
 		default:
-			list = append(list, element{key: portKey(n.Bridge), goTo: chainVLANs})
+			filtering = append(filtering, n.Bridge)
+			vlans.rules = append(vlans.rules, rule{"network " + n.Name, isInVLAN(n.Bridge, n.VLAN), all(counter(), drop())})
 		}
 	}
-	return list
+	r.sets = append(r.sets,
+		nameSet(setClosed, "bridges whose members are all known, or get nowhere", bridges),
+		nameSet(setFiltering, "bridges of which that holds for some VLANs", filtering),
+		nameSet(setKnown, "members that are known", p.known()),
+	)
+	r.chains = append(r.chains, vlans)
 }
 
-// closing is the chains that closed leads to.
-func (p Plan) closing() []chain {
-	vlans := chain{name: chainVLANs}
-	for _, n := range p.Networks {
-		if n.keepsApart() && n.VLAN != 0 {
-			vlans.rules = append(vlans.rules, rule{"network " + n.Name, isInVLAN(n.Bridge, n.VLAN), goTo(chainNotKnown)})
-		}
-	}
-	notKnown := rule{"nothing goes before the fabric knows whose port it is", nil, all(counter(), drop())}
-	return []chain{{name: chainNotKnown, rules: []rule{notKnown}}, vlans}
+// known returns all ports of all networks.
+func (p Plan) known() []string {
+	return slices.Concat(p.guests(func(Network) bool { return true }), p.uplinks(), p.taps())
 }
 
 // canNameBridges reports whether a rule can look at which bridge a port is a member of. It asks the kernel the first time.

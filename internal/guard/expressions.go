@@ -121,16 +121,14 @@ func isTo(set string) []expr.Any { return all(header(0, macLen), in(set, false))
 // isFrom matches frames whose source is in a set of MACs.
 func isFrom(set string) []expr.Any { return all(header(etherSource, macLen), in(set, false)) }
 
-// dispatch goes where a map of verdicts says for the port, dispatchBridge where it says for the port's bridge.
-func dispatch(ports string) []expr.Any { return all(meta(expr.MetaKeyIIFNAME), verdictIn(ports)) }
-
-func dispatchBridge(bridges string) []expr.Any {
-	return all(meta(expr.MetaKeyBRIIIFNAME), verdictIn(bridges))
+// dispatch goes where a map of verdicts says for the port.
+func dispatch(ports string) []expr.Any {
+	return all(meta(expr.MetaKeyIIFNAME), []expr.Any{&expr.Lookup{SourceRegister: 1, SetName: ports, IsDestRegSet: true}})
 }
 
-func verdictIn(set string) []expr.Any {
-	return []expr.Any{&expr.Lookup{SourceRegister: 1, SetName: set, IsDestRegSet: true}}
-}
+// onBridge and toBridge match frames from a member of a bridge in a set, and to one.
+func onBridge(set string) []expr.Any { return all(meta(expr.MetaKeyBRIIIFNAME), in(set, false)) }
+func toBridge(set string) []expr.Any { return all(meta(expr.MetaKeyBRIOIFNAME), in(set, false)) }
 
 // isInVLAN matches frames from a port of a bridge whose untagged frames are in a VLAN.
 func isInVLAN(bridge string, vlan uint16) []expr.Any {

@@ -1,6 +1,8 @@
 package guard
 
 import (
+	"slices"
+
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
@@ -10,7 +12,6 @@ import (
 const (
 	mapPorts      = "ports"      // by which network's rules a port's frames go
 	mapForwarding = "forwarding" // and, where an allow-list admitted them, which other members they may reach
-	mapClosed     = "closed"     // of bridges: what becomes of the frames of a member that is not in ports
 )
 
 // The sets of interface names.
@@ -23,6 +24,13 @@ const (
 
 	setMembers = "members" // whom an admitted frame may reach: nobody who has joined and is not known yet
 	setAsked   = "asked"   // guest ports in classic mode: the fabric hears what the host asks there
+	setKnown   = "known"   // all of them
+)
+
+// The sets of bridges: of these, a member that is not known gets nowhere, in all VLANs or in some.
+const (
+	setClosed    = "closed"
+	setFiltering = "filtering"
 )
 
 // setUnicast is the set of ports with the kinds of frames that the forward chain need not look at any further.
@@ -63,7 +71,6 @@ const (
 	chainARPAlone  = "nothing_but_arp"
 	chainOfAllowed = "of_allowed"
 	chainOfSteered = "of_steered"
-	chainNotKnown  = "not_known"
 	chainVLANs     = "vlans"
 	chainLinkLocal = "link_local"
 )
@@ -123,8 +130,13 @@ func sharedChains(group uint16) []chain {
 // what is found decides: a frame is from a guest, and is what guests may send there, or it is dropped.
 func baseChains(namesBridges bool) []chain {
 	prerouting := []rule{{"to the rules of the port's network", nil, dispatch(mapPorts)}}
+	var unknown []rule // what goes to them
 	if namesBridges {
-		prerouting = append(prerouting, rule{"a member that is not known yet", notFrom(setTAPs), dispatchBridge(mapClosed)})
+		prerouting = append(prerouting,
+			rule{"a member that is not known yet", all(notFrom(setKnown), onBridge(setClosed)), all(counter(), drop())},
+			rule{"a member that is not known yet, in some VLANs", onBridge(setFiltering), goTo(chainVLANs)},
+		)
+		unknown = []rule{{"to a member that is not known yet", all(toNot(setKnown), toBridge(setClosed)), all(counter(), drop())}}
 	}
 	return []chain{
 		{name: "prerouting", hook: nftables.ChainHookPrerouting, rules: prerouting},
@@ -134,22 +146,23 @@ func baseChains(namesBridges bool) []chain {
 			{"RARP teaches the bridge alone", all(protocol(etherTypeRARP), from(setFull)), all(counter(), drop())},
 			{"the host is not the fabric", from(setSteered), jump(chainButARP)},
 		}},
-		{name: "output", hook: nftables.ChainHookOutput, rules: []rule{
+		{name: "output", hook: nftables.ChainHookOutput, rules: slices.Concat(unknown, []rule{
 			{"the host's ARP is for the fabric too", to(setGuests), jump(chainHostAsks)},
 			{"classic: the fabric listens to the host, too", to(setAsked), jump(chainHostSeen)},
 			{"the host's ARP is for the TAP alone", to(setSteered), jump(chainButARP)},
 			{"the TAP hears ARP alone", to(setTAPs), jump(chainARPAlone)},
-		}},
-		{name: "forward", hook: nftables.ChainHookForward, rules: []rule{
+		})},
+		{name: "forward", hook: nftables.ChainHookForward, rules: slices.Concat([]rule{
 			{"IPv4 to one host, which the allow-list has admitted", all(isUnicast, to(setMembers)), accept()}, // most of what there is
 			{"what else it has admitted", nil, dispatch(mapForwarding)},
+		}, unknown, []rule{
 			{"the TAP hears ARP alone", to(setTAPs), jump(chainARPAlone)},
 			{"a guest that was not known in prerouting", from(setGuests), jump(chainButARP)},
 			{"guests' ARP is for the TAP alone", from(setSteered), jump(chainButARP)},
 			{"uplinks' ARP is for the fabric and the host", all(from(setUplinks), to(setGuests)), jump(chainButARP)},
 			{"a member that is not known yet", to(setGuests), all(counter(), drop())},
 			{"a member that is not known yet", all(to(setSteered), notFrom(setTAPs)), all(counter(), drop())},
-		}},
+		})},
 	}
 }
 

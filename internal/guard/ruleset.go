@@ -43,13 +43,13 @@ func (p Plan) ruleset(group uint16, namesBridges bool) ruleset {
 			portMap(mapPorts, "by which rules a port's frames go", p.dispatch()),
 			portMap(mapForwarding, "which other members may hear what the allow-list admits", p.forwarding()),
 			p.unicast(),
-			portSet(setGuests, "guest ports whose ARP is for the fabric", p.guests(is(HandOver))),
-			portSet(setSteered, "guest ports whose ARP is for a TAP", p.guests(is(Steer))),
-			portSet(setFull, "guest ports with an allow-list", p.guests(isFull)),
-			portSet(setUplinks, "ports that lead elsewhere", p.uplinks()),
-			portSet(setTAPs, "the fabric's own", p.taps()),
-			portSet(setMembers, "whom admitted frames may reach", append(p.guests(isFull), p.uplinks()...)),
-			portSet(setAsked, "guest ports where the fabric hears the host ask, in classic mode", p.guests(hearsHost)),
+			nameSet(setGuests, "guest ports whose ARP is for the fabric", p.guests(is(HandOver))),
+			nameSet(setSteered, "guest ports whose ARP is for a TAP", p.guests(is(Steer))),
+			nameSet(setFull, "guest ports with an allow-list", p.guests(isFull)),
+			nameSet(setUplinks, "ports that lead elsewhere", p.uplinks()),
+			nameSet(setTAPs, "the fabric's own", p.taps()),
+			nameSet(setMembers, "whom admitted frames may reach", append(p.guests(isFull), p.uplinks()...)),
+			nameSet(setAsked, "guest ports where the fabric hears the host ask, in classic mode", p.guests(hearsHost)),
 			tags(),
 			counters(setRefused, "frames that were not on the allow-list, by port"),
 			counters(setCurbed, "ARP frames over the rate limit, by port"),
@@ -67,8 +67,7 @@ func (p Plan) ruleset(group uint16, namesBridges bool) ruleset {
 		}
 	}
 	if namesBridges {
-		r.sets = append(r.sets, portMap(mapClosed, "bridges where nobody talks who is not known", p.closed()))
-		r.chains = append(r.chains, p.closing()...)
+		r.close(p)
 	}
 	r.chains = append(r.chains, baseChains(namesBridges)...)
 	return r
@@ -171,10 +170,10 @@ func (n Network) hostSet() set {
 	return s
 }
 
-func portSet(name, comment string, ports []string) set {
+func nameSet(name, comment string, interfaces []string) set {
 	var elements []element
-	for _, port := range ports {
-		elements = append(elements, element{key: portKey(port)})
+	for _, i := range interfaces {
+		elements = append(elements, element{key: portKey(i)})
 	}
 	return set{Set: byPort(name, comment), elements: once(elements)}
 }
@@ -222,7 +221,7 @@ func tags() set {
 // etherTypeQinQ announces a tag too, on older switches.
 const etherTypeQinQ = 0x9100
 
-// portKey writes a port's name as the kernel compares it: padded with zeros to IFNAMSIZ.
+// portKey writes a name, of a port or of a bridge, as the kernel compares it: padded with zeros to IFNAMSIZ.
 func portKey(port string) string {
 	var key [unix.IFNAMSIZ]byte
 	copy(key[:], port)
