@@ -68,6 +68,7 @@ func (r *running) answersOn(t *testing.T, ports int) {
 	addPorts(t, far, ports)
 	if !closesBridges() {
 		eventually(t, "the ports are known", func() bool { return r.portCount() == before+ports })
+		r.settle(t)
 	}
 	waiting := far.setPortsUp(t, ports)
 

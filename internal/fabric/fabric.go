@@ -32,8 +32,8 @@ type Fabric struct {
 	bridges  *line // that all bridges and sidecars share; nil until there is one
 	guard    *guard.Guard
 	sidecars *guard.Sidecars
-	guarding bool // the guard is in the kernel
-	sayOpen  sync.Once
+	guarding bool      // the guard is in the kernel
+	sayOpen  sync.Once // that the kernel can't keep newcomers apart
 	learning learning
 	admitted admitted
 	tasks    *errgroup.Group

@@ -168,6 +168,15 @@ func (r *running) expectCounts(t *testing.T, port string, want counts, after str
 func (r *running) expectPort(t *testing.T, port string) {
 	t.Helper()
 	eventually(t, port+" is attached", func() bool { return r.counts(port) != nil })
+	r.settle(t)
+}
+
+// settle waits until what the fabric knows of its ports is in the guard, too.
+func (r *running) settle(t *testing.T) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	must(t, r.Alive(ctx))
 }
 
 // request is what a guest broadcasts to resolve an address.

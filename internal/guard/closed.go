@@ -43,10 +43,11 @@ func (p Plan) known() []string {
 	return slices.Concat(p.guests(func(Network) bool { return true }), p.uplinks(), p.taps())
 }
 
-// canNameBridges reports whether a rule can look at which bridge a port is a member of. It asks the kernel the first time.
+// canNameBridges reports whether a rule can look at which bridge a port is a member of, and in which VLAN of it. It asks
+// the kernel the first time.
 func (g *Guard) canNameBridges() (bool, error) {
 	if g.namesBridges == nil {
-		can, err := takesRule(meta(expr.MetaKeyBRIIIFNAME))
+		can, err := takesRule(isInVLAN("", 0))
 		if err != nil {
 			return false, err
 		}
