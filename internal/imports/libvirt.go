@@ -11,11 +11,9 @@ import (
 	"strings"
 )
 
-// The types in this file mirror libvirt's XML, as far as it says who has which address. Each knows the line
-// that its start tag ends in.
+// The types in this file mirror libvirt's XML, as far as it says who has which address.
 
 type xmlNetwork struct {
-	line    int
 	Name    string    `xml:"name"`
 	Forward *struct{} `xml:"forward"`
 	Bridge  struct {
@@ -24,20 +22,18 @@ type xmlNetwork struct {
 	MAC struct {
 		Address string `xml:"address,attr"`
 	} `xml:"mac"`
-	IPs []xmlIP `xml:"ip"`
+	IPs []xmlAt[xmlIP] `xml:"ip"`
 }
 
 // An xmlIP is an address of the host on a network's bridge, with the guests in its subnet.
 type xmlIP struct {
-	line    int
-	Address string    `xml:"address,attr"`
-	Netmask string    `xml:"netmask,attr"`
-	Prefix  string    `xml:"prefix,attr"`
-	Hosts   []xmlHost `xml:"dhcp>host"`
+	Address string           `xml:"address,attr"`
+	Netmask string           `xml:"netmask,attr"`
+	Prefix  string           `xml:"prefix,attr"`
+	Hosts   []xmlAt[xmlHost] `xml:"dhcp>host"`
 }
 
 type xmlHost struct {
-	line int
 	MAC  string `xml:"mac,attr"`
 	Name string `xml:"name,attr"`
 	IP   string `xml:"ip,attr"`
@@ -45,7 +41,6 @@ type xmlHost struct {
 
 // An xmlPort is a guest's interface in a network. A network hook gets it when it comes or goes.
 type xmlPort struct {
-	line  int
 	Owner struct {
 		Name string `xml:"name"`
 	} `xml:"owner"`
@@ -54,28 +49,15 @@ type xmlPort struct {
 	} `xml:"mac"`
 }
 
-func (n *xmlNetwork) UnmarshalXML(d *xml.Decoder, start xml.StartElement) error {
-	type plain xmlNetwork
-	n.line, _ = d.InputPos()
-	return d.DecodeElement((*plain)(n), &start)
+// An xmlAt is an element with the line that its start tag ends in.
+type xmlAt[E any] struct {
+	line    int
+	element E
 }
 
-func (ip *xmlIP) UnmarshalXML(d *xml.Decoder, start xml.StartElement) error {
-	type plain xmlIP
-	ip.line, _ = d.InputPos()
-	return d.DecodeElement((*plain)(ip), &start)
-}
-
-func (h *xmlHost) UnmarshalXML(d *xml.Decoder, start xml.StartElement) error {
-	type plain xmlHost
-	h.line, _ = d.InputPos()
-	return d.DecodeElement((*plain)(h), &start)
-}
-
-func (p *xmlPort) UnmarshalXML(d *xml.Decoder, start xml.StartElement) error {
-	type plain xmlPort
-	p.line, _ = d.InputPos()
-	return d.DecodeElement((*plain)(p), &start)
+func (at *xmlAt[E]) UnmarshalXML(d *xml.Decoder, start xml.StartElement) error {
+	at.line, _ = d.InputPos()
+	return d.DecodeElement(&at.element, &start)
 }
 
 // readLibvirt reads a network's XML, as `virsh net-dumpxml` prints it, or within the <hookData> that libvirt
@@ -104,18 +86,18 @@ func (s *source) readElement(d *xml.Decoder, start xml.StartElement) error {
 	case "hookData":
 		return nil // and go on with what is in it
 	case "network":
-		var n xmlNetwork
+		var n xmlAt[xmlNetwork]
 		if err := d.DecodeElement(&n, &start); err != nil {
 			return err
 		}
-		s.takeNetwork(&n)
+		s.takeNetwork(n.line, &n.element)
 		return nil
 	case "networkport":
-		var p xmlPort
+		var p xmlAt[xmlPort]
 		if err := d.DecodeElement(&p, &start); err != nil {
 			return err
 		}
-		s.checkPort(&p)
+		s.checkPort(p.line, &p.element)
 		return nil
 	}
 	return fmt.Errorf("this is a <%s>: want a <network>, as `virsh net-dumpxml` prints it", start.Name.Local)
@@ -135,20 +117,20 @@ func xmlProblem(err error) string {
 	}, text)
 }
 
-func (s *source) takeNetwork(n *xmlNetwork) {
-	s.inNetwork(n.line, n.Name, n.Bridge.Name)
+func (s *source) takeNetwork(line int, n *xmlNetwork) {
+	s.inNetwork(line, n.Name, n.Bridge.Name)
 	for _, ip := range n.IPs {
-		s.takeIP(n, ip)
-		for _, host := range ip.Hosts {
-			s.takeXMLHost(host)
+		s.takeIP(n, ip.line, ip.element)
+		for _, host := range ip.element.Hosts {
+			s.takeXMLHost(host.line, host.element)
 		}
 	}
 }
 
 // takeIP takes the host's own address. Where the network is forwarded, the host is the guests' gateway.
-func (s *source) takeIP(n *xmlNetwork, ip xmlIP) {
-	s.take(ip.line, ip.Address, n.MAC.Address, "host")
-	facts := network{Origin: s.at(ip.line), subnet: ip.subnet()}
+func (s *source) takeIP(n *xmlNetwork, line int, ip xmlIP) {
+	s.take(line, ip.Address, n.MAC.Address, "host")
+	facts := network{Origin: s.at(line), subnet: ip.subnet()}
 	if addr, err := netip.ParseAddr(ip.Address); err == nil && n.Forward != nil {
 		facts.gateway = addr
 	}
@@ -178,19 +160,19 @@ func onesOf(mask netip.Addr) int {
 	return ones
 }
 
-func (s *source) takeXMLHost(h xmlHost) {
+func (s *source) takeXMLHost(line int, h xmlHost) {
 	switch {
 	case h.IP == "":
-		s.passOver(h.line, describe(h.MAC, h.Name), "it has no fixed address: write ip= in the network's XML")
+		s.passOver(line, describe(h.MAC, h.Name), "it has no fixed address: write ip= in the network's XML")
 	case h.MAC == "" && !strings.Contains(h.IP, ":"):
-		s.leave(h.line, describe(h.IP, h.Name), "there is no mac=, and a binding needs one")
+		s.leave(line, describe(h.IP, h.Name), "there is no mac=, and a binding needs one")
 	default:
-		s.take(h.line, h.IP, h.MAC, h.Name)
+		s.take(line, h.IP, h.MAC, h.Name)
 	}
 }
 
 // checkPort names a guest on the network that has no address there.
-func (s *source) checkPort(p *xmlPort) {
+func (s *source) checkPort(line int, p *xmlPort) {
 	mac, err := parseMAC(p.MAC.Address)
 	if err != nil {
 		return
@@ -200,6 +182,6 @@ func (s *source) checkPort(p *xmlPort) {
 			return
 		}
 	}
-	s.passOver(p.line, describe(p.Owner.Name, mac.String()), "this guest has no <host mac= ip=/> in the network's XML, "+
+	s.passOver(line, describe(p.Owner.Name, mac.String()), "this guest has no <host mac= ip=/> in the network's XML, "+
 		"so there is no binding for it")
 }
