@@ -175,7 +175,7 @@ func TestAskInterrupted(t *testing.T) {
 		{
 			"before a reply", []string{"10.239.0.77", "--timeout", "1h"},
 			func(t *testing.T, s *stage, _ *program) {
-				eventually(t, "db hears the request", func() bool { return s.db.heard() > 0 })
+				lab.Eventually(t, "db hears the request", func() bool { return s.db.heard() > 0 })
 			},
 			1, "interrupted before there was a reply\n",
 		},

@@ -141,7 +141,7 @@ func TestExplainByTheRunningFabric(t *testing.T) {
 	startWith(t, file)
 	_, want := runToEnd(t, nil, append([]string{"explain", "--config", file}, question...)...)
 	var got string
-	eventually(t, "the fabric can be asked", func() bool {
+	lab.Eventually(t, "the fabric can be asked", func() bool {
 		code, got = runToEnd(t, nil, append([]string{"explain"}, question...)...)
 		return !strings.Contains(got, "no arpfabric is running")
 	})
@@ -198,7 +198,7 @@ func TestExplainForetells(t *testing.T) {
 		s.app.Send(frame)
 		p.expectLog(t, fmt.Sprintf("msg=%q network=lab port=vnet1 action=%s reason=%s\n", e.Frame.Text, e.Action, e.Reason))
 		if e.Reply != nil {
-			eventually(t, e.Reply.Text+" arrives", func() bool { return s.app.got(e.Reply.Hex) })
+			lab.Eventually(t, e.Reply.Text+" arrives", func() bool { return s.app.got(e.Reply.Hex) })
 		}
 	}
 }

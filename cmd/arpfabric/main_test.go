@@ -39,22 +39,10 @@ func skipIfShort(t *testing.T) {
 	}
 }
 
-// patience is how long a test waits for what must happen: emulated machines are slow.
-const patience = 30 * time.Second
-
 func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
-	}
-}
-
-func eventually(t *testing.T, what string, done func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(patience); !done(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("waited %v in vain: %s", patience, what)
-		}
 	}
 }
 
@@ -122,15 +110,15 @@ func (p *program) wait(t *testing.T) int {
 	t.Helper()
 	select {
 	case <-p.ended:
-	case <-time.After(patience):
-		t.Fatalf("still running after %v:\n%s", patience, p.output.String())
+	case <-time.After(lab.Patience):
+		t.Fatalf("still running after %v:\n%s", lab.Patience, p.output.String())
 	}
 	return p.ProcessState.ExitCode()
 }
 
 func (p *program) expectLog(t *testing.T, text string) {
 	t.Helper()
-	eventually(t, fmt.Sprintf("%q is logged", text), func() bool {
+	lab.Eventually(t, fmt.Sprintf("%q is logged", text), func() bool {
 		select {
 		case <-p.ended:
 			t.Fatalf("ended:\n%s", p.output.String())
@@ -204,7 +192,7 @@ func (g *guest) heard() int {
 func (g *guest) expectAnswered(t *testing.T) {
 	t.Helper()
 	before := g.heard()
-	eventually(t, g.Name+" is answered", func() bool {
+	lab.Eventually(t, g.Name+" is answered", func() bool {
 		g.Send(g.request("10.239.0.1"))
 		return g.heard() > before
 	})
@@ -214,7 +202,7 @@ func (g *guest) expectAnswered(t *testing.T) {
 func (s *stage) expectSilence(t *testing.T) {
 	t.Helper()
 	mark := lab.EchoReply(s.db.MAC, s.app.MAC, s.app.Addr.Addr(), s.db.Addr.Addr(), fmt.Appendf(nil, "%026d", time.Now().UnixNano()))
-	eventually(t, "a mark arrives at db", func() bool {
+	lab.Eventually(t, "a mark arrives at db", func() bool {
 		s.app.Send(mark)
 		for _, seen := range s.db.Frames() {
 			if bytes.Equal(seen.Frame, mark) {

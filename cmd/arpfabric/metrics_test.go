@@ -20,7 +20,7 @@ const (
 // scrape returns the fabric's metrics, as Prometheus writes series and values: none while they can't be fetched.
 func scrape(t *testing.T) map[string]string {
 	t.Helper()
-	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience}
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: lab.Patience}
 	answer, err := client.Get("http://" + metricsAddr + "/metrics")
 	if err != nil {
 		return nil
@@ -48,7 +48,7 @@ func expectMetrics(t *testing.T, beginning string, want map[string]string) {
 			t.Logf("%s…: %v, want %v", beginning, got, want)
 		}
 	}()
-	eventually(t, beginning+"… is as it should be", func() bool {
+	lab.Eventually(t, beginning+"… is as it should be", func() bool {
 		got = scrape(t)
 		maps.DeleteFunc(got, func(name, _ string) bool { return !strings.HasPrefix(name, beginning) })
 		return maps.Equal(got, want)
@@ -106,7 +106,7 @@ func TestMetrics(t *testing.T) {
 func TestMetricsUnderSlowClients(t *testing.T) {
 	s := newStage(t)
 	startRun(t, onBridge(withMetrics))
-	eventually(t, "metrics are served", func() bool { return len(scrape(t)) > 0 })
+	lab.Eventually(t, "metrics are served", func() bool { return len(scrape(t)) > 0 })
 	for range 16 {
 		for _, text := range []string{"GET /metrics HTTP/1.1\r\nHost: ", "GET /metrics HTTP/1.1\r\nHost: lab\r\n\r\n"} {
 			c, err := net.Dial("tcp", metricsAddr)

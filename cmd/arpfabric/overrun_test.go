@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/arpfabric/arpfabric/internal/lab"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
@@ -23,14 +24,14 @@ func TestOverruns(t *testing.T) {
 	late := addGuest(t, 3, "late")
 	port, err := netlink.LinkByName(s.db.Port)
 	must(t, err)
-	eventually(t, "news of interfaces are lost", func() bool {
+	lab.Eventually(t, "news of interfaces are lost", func() bool {
 		for range 1000 {
 			must(t, netlink.LinkSetAlias(port, "again"))
 		}
 		return p.lost(t, unix.NETLINK_ROUTE) > 0
 	})
 	request := s.app.request("10.239.0.102")
-	eventually(t, "frames are lost", func() bool {
+	lab.Eventually(t, "frames are lost", func() bool {
 		for range 1000 {
 			s.app.Send(request)
 		}

@@ -151,9 +151,9 @@ func startTcpdump(t *testing.T, g *guest, path string) (stop func()) {
 		cmd.Wait()
 	})
 	t.Cleanup(end)
-	eventually(t, "tcpdump listens", func() bool { return strings.Contains(said.String(), "listening on") })
+	lab.Eventually(t, "tcpdump listens", func() bool { return strings.Contains(said.String(), "listening on") })
 	return func() {
-		eventually(t, "tcpdump has written an answer", func() bool {
+		lab.Eventually(t, "tcpdump has written an answer", func() bool {
 			data, _ := os.ReadFile(path)
 			return bytes.Contains(data, []byte{0x08, 0x06, 0, 1, 8, 0, 6, 4, 0, 2})
 		})

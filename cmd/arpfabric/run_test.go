@@ -47,7 +47,7 @@ func TestSignalsStopItAndNothingStays(t *testing.T) {
 				}
 				expectNoTAP(t)
 				s.app.Send(s.app.request("10.239.0.102"))
-				eventually(t, "db hears app again", func() bool { return s.db.heard() > 0 })
+				lab.Eventually(t, "db hears app again", func() bool { return s.db.heard() > 0 })
 			})
 		})
 	}
@@ -55,7 +55,7 @@ func TestSignalsStopItAndNothingStays(t *testing.T) {
 
 func expectNoTAP(t *testing.T) {
 	t.Helper()
-	eventually(t, "arp0 is gone", func() bool { _, err := net.InterfaceByName("arp0"); return err != nil })
+	lab.Eventually(t, "arp0 is gone", func() bool { _, err := net.InterfaceByName("arp0"); return err != nil })
 }
 
 func TestHoldAndRelease(t *testing.T) {
@@ -77,7 +77,7 @@ func TestHoldAndRelease(t *testing.T) {
 		}
 	}
 	s.app.Send(s.app.request("10.239.0.102"))
-	eventually(t, "db hears app again", func() bool { return s.db.heard() > 0 })
+	lab.Eventually(t, "db hears app again", func() bool { return s.db.heard() > 0 })
 }
 
 // TestKilledUnderLoad kills it while app shouts, again and again, and starts it anew: db hears nothing at any
@@ -265,7 +265,7 @@ func TestReloadByItself(t *testing.T) {
 	p.expectLog(t, "bindings=4")
 
 	must(t, p.Process.Signal(unix.SIGHUP))
-	eventually(t, "SIGHUP reloads", func() bool { return strings.Count(p.output.String(), "configuration reloaded") == 2 })
+	lab.Eventually(t, "SIGHUP reloads", func() bool { return strings.Count(p.output.String(), "configuration reloaded") == 2 })
 	s.app.expectAnswered(t)
 	s.expectSilence(t)
 }
@@ -282,7 +282,7 @@ func TestHangupWhileLoading(t *testing.T) {
 	must(t, os.WriteFile(large, hosts.Bytes(), 0o600))
 	time.Sleep(50 * time.Millisecond) // a file written just before it is read is read twice
 	p := arpfabric(t, nil, "run", "--config", path)
-	eventually(t, "the registry is being read", func() bool { return p.hasOpen(large) })
+	lab.Eventually(t, "the registry is being read", func() bool { return p.hasOpen(large) })
 	must(t, p.Process.Signal(unix.SIGHUP))
 	p.expectLog(t, "network attached")
 	p.expectLog(t, "configuration reloaded")

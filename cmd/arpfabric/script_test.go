@@ -127,7 +127,7 @@ func (s *session) start(ts *testscript.TestScript) {
 		return
 	}
 	client := api.NewClient(cfg.API.Socket)
-	eventually(s.t, "the fabric answers on "+cfg.API.Socket, func() bool {
+	lab.Eventually(s.t, "the fabric answers on "+cfg.API.Socket, func() bool {
 		_, err := client.Status(context.Background())
 		return err == nil
 	})
@@ -172,7 +172,7 @@ func (s *session) inside(ts *testscript.TestScript, g *guest, args []string) {
 func (g *guest) asksUntilAnswered(t *testing.T, target string) {
 	t.Helper()
 	before := g.heard()
-	eventually(t, g.Name+" hears who has "+target, func() bool {
+	lab.Eventually(t, g.Name+" hears who has "+target, func() bool {
 		g.Send(g.request(target))
 		return g.heard() > before
 	})
@@ -227,7 +227,7 @@ func (s *session) waitFor(ts *testscript.TestScript, args []string) {
 	ts.Check(err)
 	out := ""
 	defer func() { fmt.Fprint(ts.Stdout(), out) }()
-	eventually(s.t, args[0], func() bool {
+	lab.Eventually(s.t, args[0], func() bool {
 		_, out = runToEnd(s.t, nil, args[1:]...)
 		return pattern.MatchString(out)
 	})

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/arpfabric/arpfabric/internal/lab"
 	"github.com/arpfabric/arpfabric/responder"
 	"github.com/google/go-cmp/cmp"
 	"github.com/gopacket/gopacket/pcapgo"
@@ -38,9 +39,9 @@ func (s *session) watch(ts *testscript.TestScript, args []string) {
 
 // playUntil plays rounds of traffic until done, and fails with what is said then if it never is.
 func (s *session) playUntil(ts *testscript.TestScript, what string, done func() bool, said func() string) {
-	for deadline := time.Now().Add(patience); !done(); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(lab.Patience); !done(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			ts.Fatalf("waited %v in vain: %s\n%s", patience, what, said())
+			ts.Fatalf("waited %v in vain: %s\n%s", lab.Patience, what, said())
 		}
 		s.play(ts)
 	}
@@ -81,7 +82,7 @@ func (s *session) capture(ts *testscript.TestScript, args []string) {
 func (s *session) silent(ts *testscript.TestScript, args []string) {
 	file := ts.MkAbs(args[0])
 	p := arpfabric(s.t, nil, "watch", "-w", file, "--port", "none")
-	eventually(s.t, "there is a capture", func() bool {
+	lab.Eventually(s.t, "there is a capture", func() bool {
 		data, _ := os.ReadFile(file) // not there yet
 		_, err := pcapgo.NewNgReader(bytes.NewReader(data), pcapgo.DefaultNgReaderOptions)
 		return err == nil

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"github.com/arpfabric/arpfabric/internal/lab"
 	"net"
 	"os"
 	"path/filepath"
@@ -27,7 +28,7 @@ func newManager(t *testing.T) manager {
 // expect waits for a message that begins with want, and lets pass what says that the fabric is alive.
 func (m manager) expect(t *testing.T, want string) {
 	t.Helper()
-	must(t, m.SetReadDeadline(time.Now().Add(patience)))
+	must(t, m.SetReadDeadline(time.Now().Add(lab.Patience)))
 	message := make([]byte, 1024)
 	for {
 		n, err := m.Read(message)

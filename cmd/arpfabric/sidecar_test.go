@@ -81,7 +81,7 @@ func (g *guest) ping(t *testing.T, addr string) {
 func (g *guest) arrivedFrom(t *testing.T, mac net.HardwareAddr, by *guest) [][]byte {
 	t.Helper()
 	mark := slices.Concat(g.MAC, by.MAC, []byte{0x88, 0xb5}, fmt.Appendf(nil, "%046d", time.Now().UnixNano()))
-	eventually(t, "a mark arrives at "+g.Name, func() bool {
+	lab.Eventually(t, "a mark arrives at "+g.Name, func() bool {
 		by.Send(mark)
 		return slices.ContainsFunc(g.Frames(), func(s lab.Seen) bool { return bytes.Equal(s.Frame, mark) })
 	})
@@ -114,7 +114,7 @@ func (g *guest) expectNeighbor(t *testing.T, addr, mac string) {
 
 func (g *guest) waitForNeighbor(t *testing.T, addr, mac string) {
 	t.Helper()
-	eventually(t, g.Name+" has "+addr+" at "+mac, func() bool {
+	lab.Eventually(t, g.Name+" has "+addr+" at "+mac, func() bool {
 		known, err := g.Neighbors()
 		must(t, err)
 		return known[netip.MustParseAddr(addr)].String() == mac
@@ -271,7 +271,7 @@ func (g *guest) hasSeen(frame []byte) bool {
 func (s *sidecarStage) expectPassage(t *testing.T, number uint32) {
 	t.Helper()
 	own := datagram(s.app.MAC, s.stranger.MAC, s.app.Addr.Addr(), number)
-	eventually(t, "app's own IPv4 arrives", func() bool {
+	lab.Eventually(t, "app's own IPv4 arrives", func() bool {
 		s.app.Send(own)
 		return s.stranger.hasSeen(own)
 	})
@@ -328,7 +328,7 @@ func TestSidecarMarkIsNoPass(t *testing.T) {
 		}
 		s.app.sendRaw(t, f.frame, f.protocol, unix.SOL_SOCKET, unix.SO_MARK, mark)
 	}
-	eventually(t, "the truth leaves", func() bool {
+	lab.Eventually(t, "the truth leaves", func() bool {
 		s.app.sendRaw(t, truth, 0, unix.SOL_SOCKET, unix.SO_MARK, mark)
 		return s.stranger.hasSeen(truth)
 	})
@@ -343,7 +343,7 @@ func TestSidecarLetsDHCPOut(t *testing.T) {
 	s := newSidecarStage(t)
 	startIn(t, s.app, onSidecar(""))
 	request := dhcp(s.app.MAC, 1)
-	eventually(t, "a DHCP request leaves", func() bool { s.app.Send(request); return s.stranger.hasSeen(request) })
+	lab.Eventually(t, "a DHCP request leaves", func() bool { s.app.Send(request); return s.stranger.hasSeen(request) })
 }
 
 func TestSidecarPassesIPv6ByPolicy(t *testing.T) {
@@ -352,7 +352,7 @@ func TestSidecarPassesIPv6ByPolicy(t *testing.T) {
 	other := ipv6(s.db.MAC, s.stranger.MAC)
 	s.app.Send(other)
 	own := ipv6(s.app.MAC, s.stranger.MAC)
-	eventually(t, "IPv6 leaves", func() bool { s.app.Send(own); return s.stranger.hasSeen(own) })
+	lab.Eventually(t, "IPv6 leaves", func() bool { s.app.Send(own); return s.stranger.hasSeen(own) })
 	if s.stranger.hasSeen(other) {
 		t.Error("IPv6 with another's MAC left")
 	}
@@ -387,7 +387,7 @@ func TestSidecarAnswersOthers(t *testing.T) {
 	startIn(t, s.app, onSidecar(""))
 	s.stranger.asks("10.239.0.101")
 	s.gateway.asks("10.239.0.102")
-	eventually(t, "the gateway is answered", func() bool {
+	lab.Eventually(t, "the gateway is answered", func() bool {
 		s.gateway.asks("10.239.0.101")
 		return s.gateway.repliesFor("10.239.0.101", s.app.MAC) > 0
 	})
@@ -445,7 +445,7 @@ func TestSidecarAsksForNobody(t *testing.T) {
 // dial makes the guest send to an address, and returns how that fails: nobody listens there.
 func (g *guest) dial(addr string) error {
 	return g.Do(func() error {
-		conn, err := net.DialTimeout("tcp4", net.JoinHostPort(addr, "9"), patience)
+		conn, err := net.DialTimeout("tcp4", net.JoinHostPort(addr, "9"), lab.Patience)
 		if err == nil {
 			conn.Close()
 		}
@@ -475,7 +475,7 @@ func TestSidecarFollowsTheRegistry(t *testing.T) {
 	s.app.addPermanent(t, "10.239.0.77")
 	path := write(t, onSidecar(""))
 	p := launch(t, s.app.Start, nil, "run", "--config", path)
-	eventually(t, "who has no binding is forgotten", func() bool {
+	lab.Eventually(t, "who has no binding is forgotten", func() bool {
 		known, err := s.app.Neighbors()
 		must(t, err)
 		_, ok := known[netip.MustParseAddr("10.239.0.104")]
@@ -490,7 +490,7 @@ func TestSidecarFollowsTheRegistry(t *testing.T) {
 	s.app.waitForNeighbor(t, "10.239.0.102", "")
 
 	must(t, os.WriteFile(path, []byte(onSidecar("")), 0o600))
-	eventually(t, "db is there again", func() bool { s.app.dial("10.239.0.102"); return s.app.knows(t, "10.239.0.102") })
+	lab.Eventually(t, "db is there again", func() bool { s.app.dial("10.239.0.102"); return s.app.knows(t, "10.239.0.102") })
 	s.app.Send(s.app.request("10.239.0.77")) // must not make the entry fail
 	must(t, p.Process.Signal(unix.SIGTERM))
 	if code := p.wait(t); code != 0 {
@@ -615,7 +615,7 @@ func TestSidecarTableIsFlushed(t *testing.T) {
 		if out, err := s.app.Run(context.Background(), "nft", damage); err != nil {
 			t.Fatalf("nft %s: %v: %s", damage, err, out)
 		}
-		eventually(t, damage+" is noticed", func() bool {
+		lab.Eventually(t, damage+" is noticed", func() bool {
 			return strings.Count(p.output.String(), "installing it again") == i+1 && s.app.tableIsThere(t)
 		})
 		must(t, s.app.ForgetNeighbors())
@@ -648,7 +648,7 @@ func TestSidecarInterfaceComesBack(t *testing.T) {
 	must(t, lab.SetMaster(s.app.Port, bridgeName))
 	must(t, s.app.Do(func() error { return errors.Join(lab.AddAddress("eth0", s.app.Addr), link.Up("eth0")) }))
 	must(t, link.Up(s.app.Port))
-	eventually(t, "app reaches db", func() bool {
+	lab.Eventually(t, "app reaches db", func() bool {
 		_, err := s.app.Run(context.Background(), "ping", "-c", "1", "-W", "1", "10.239.0.102")
 		return err == nil
 	})
@@ -673,9 +673,9 @@ func TestSidecarClassic(t *testing.T) {
 		s.app.sendRaw(t, f.frame, f.protocol, 0, 0, 0)
 	}
 	for _, f := range s.forgeries() {
-		eventually(t, f.name+" leaves", func() bool { return s.stranger.hasSeen(f.frame) })
+		lab.Eventually(t, f.name+" leaves", func() bool { return s.stranger.hasSeen(f.frame) })
 	}
-	eventually(t, "app answers by itself", func() bool { return s.stranger.repliesFor("10.239.0.101", s.app.MAC) > 0 })
+	lab.Eventually(t, "app answers by itself", func() bool { return s.stranger.repliesFor("10.239.0.101", s.app.MAC) > 0 })
 	for _, frame := range s.stranger.arrivedFrom(t, s.app.MAC, s.app) {
 		if lab.CarriesARP(frame) && len(frame) == responder.MinFrameLen {
 			t.Errorf("the fabric answered: %s", responder.Describe(frame))
@@ -687,7 +687,7 @@ func TestSidecarClassic(t *testing.T) {
 func TestSidecarRateLimit(t *testing.T) {
 	s := newSidecarStage(t)
 	startIn(t, s.app, onSidecar("    policy: {rate_limit: 1}\n"))
-	eventually(t, "the gateway is answered", func() bool {
+	lab.Eventually(t, "the gateway is answered", func() bool {
 		s.gateway.asks("10.239.0.101")
 		return s.gateway.repliesFor("10.239.0.101", s.app.MAC) > 0
 	})
@@ -695,7 +695,7 @@ func TestSidecarRateLimit(t *testing.T) {
 	for range many {
 		s.gateway.asks("10.239.0.101")
 	}
-	eventually(t, "db, which asks later, is answered", func() bool {
+	lab.Eventually(t, "db, which asks later, is answered", func() bool {
 		s.db.asks("10.239.0.101")
 		return s.db.repliesFor("10.239.0.101", s.app.MAC) > 0
 	})

@@ -18,6 +18,7 @@ import (
 
 	"github.com/arpfabric/arpfabric/internal/event"
 	"github.com/arpfabric/arpfabric/internal/explain"
+	"github.com/arpfabric/arpfabric/internal/lab"
 	"github.com/arpfabric/arpfabric/responder"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -239,7 +240,7 @@ func watch(t *testing.T, f *fake, socket string, filter event.Filter) (events <-
 	go func() {
 		ended <- NewClient(socket).Watch(ctx, filter, always(func(e Event) error { got <- e; return nil }))
 	}()
-	eventually(t, "one more listens", func() bool { return len(f.listened()) > before })
+	lab.Eventually(t, "one more listens", func() bool { return len(f.listened()) > before })
 	return got, func() error { cancel(); return <-ended }
 }
 
@@ -273,7 +274,7 @@ func TestWatch(t *testing.T) {
 	if err := stop(); err != nil {
 		t.Errorf("watching ended with %v", err)
 	}
-	eventually(t, "nobody listens", func() bool { return !f.IsHeard() })
+	lab.Eventually(t, "nobody listens", func() bool { return !f.IsHeard() })
 }
 
 // TestWatchLosesEvents holds that each event arrives or is told to be lost.
@@ -320,7 +321,7 @@ func TestWatchCannotBegin(t *testing.T) {
 	if err := NewClient(socket).Watch(context.Background(), event.Filter{}, begin); err != why {
 		t.Errorf("error %v, want %v", err, why)
 	}
-	eventually(t, "nobody listens", func() bool { return !f.IsHeard() })
+	lab.Eventually(t, "nobody listens", func() bool { return !f.IsHeard() })
 }
 
 // TestWatchEnds holds how watching ends but for its context.
@@ -332,12 +333,12 @@ func TestWatchEnds(t *testing.T) {
 	go func() {
 		ended <- NewClient(socket).Watch(context.Background(), event.Filter{}, always(func(Event) error { return enough }))
 	}()
-	eventually(t, "somebody listens", f.IsHeard)
+	lab.Eventually(t, "somebody listens", f.IsHeard)
 	f.Publish(answered())
 	if err := <-ended; err != enough {
 		t.Errorf("ended with %v, want what the function returned", err)
 	}
-	eventually(t, "nobody listens", func() bool { return !f.IsHeard() })
+	lab.Eventually(t, "nobody listens", func() bool { return !f.IsHeard() })
 	arrived := make(chan struct{}, 1)
 	go func() {
 		ended <- NewClient(socket).Watch(context.Background(), event.Filter{}, always(func(Event) error {
@@ -345,7 +346,7 @@ func TestWatchEnds(t *testing.T) {
 			return nil
 		}))
 	}()
-	eventually(t, "somebody listens again", f.IsHeard)
+	lab.Eventually(t, "somebody listens again", f.IsHeard)
 	f.Publish(answered())
 	<-arrived
 	gone()

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/arpfabric/arpfabric/internal/event"
+	"github.com/arpfabric/arpfabric/internal/lab"
 )
 
 // dial connects to a socket until the test ends, and sends something.
@@ -30,9 +31,9 @@ func requestFor(path string) string { return "GET " + path + " HTTP/1.1\r\nHost:
 // thrownOut waits until the server has closed a connection, whatever it still says.
 func thrownOut(t *testing.T, conn net.Conn) {
 	t.Helper()
-	conn.SetReadDeadline(time.Now().Add(patience))
+	conn.SetReadDeadline(time.Now().Add(lab.Patience))
 	if _, err := io.Copy(io.Discard, conn); isTimeout(err) {
-		t.Errorf("still connected after %v", patience)
+		t.Errorf("still connected after %v", lab.Patience)
 	}
 }
 
@@ -86,8 +87,8 @@ func TestUnreadEvents(t *testing.T) {
 	for range quick.listeners {
 		deaf = append(deaf, dial(t, socket, requestFor(pathEvents)+"\r\n"))
 	}
-	eventually(t, "all listen", func() bool { return len(f.listened()) == quick.listeners })
-	eventually(t, "nobody listens any more", func() bool {
+	lab.Eventually(t, "all listen", func() bool { return len(f.listened()) == quick.listeners })
+	lab.Eventually(t, "nobody listens any more", func() bool {
 		for range eventRoom {
 			f.Publish(answered())
 		}
@@ -136,7 +137,7 @@ func TestOneListenerTooMany(t *testing.T) {
 		}
 	}
 	must(t, leave())
-	eventually(t, "there is room", func() bool { return mayListen(t, socket) })
+	lab.Eventually(t, "there is room", func() bool { return mayListen(t, socket) })
 }
 
 // TestStreamOutlivesTimeouts holds that no other time ends a stream of events.
@@ -152,7 +153,7 @@ func TestStreamOutlivesTimeouts(t *testing.T) {
 		f.Publish(answered())
 		select {
 		case <-events:
-		case <-time.After(patience):
+		case <-time.After(lab.Patience):
 			t.Fatal("the stream has ended")
 		}
 	}
@@ -177,7 +178,7 @@ func TestUnreadAnswers(t *testing.T) {
 	c := NewClient(socket)
 	var slow []net.Conn
 	want := "too many clients are slow to read what they asked for; try again"
-	eventually(t, "there is one too many", func() bool {
+	lab.Eventually(t, "there is one too many", func() bool {
 		slow = append(slow, dial(t, socket, requestFor(pathViolations)+"\r\n"))
 		_, err := c.Violations(context.Background())
 		p, ok := errors.AsType[*Problem](err)
@@ -187,7 +188,7 @@ func TestUnreadAnswers(t *testing.T) {
 	for _, conn := range slow {
 		conn.Close()
 	}
-	eventually(t, "there is room again", func() bool {
+	lab.Eventually(t, "there is room again", func() bool {
 		_, err := c.Violations(context.Background())
 		return err == nil
 	})
@@ -200,7 +201,7 @@ func TestUnreadAnswersEnd(t *testing.T) {
 	quick.large, quick.patience = 1, 3*time.Second
 	socket, _ := start(t, &fake{violations: manyViolations()}, quick)
 	dial(t, socket, requestFor(pathViolations)+"\r\n")
-	eventually(t, "there is room", func() bool {
+	lab.Eventually(t, "there is room", func() bool {
 		_, err := NewClient(socket).Violations(context.Background())
 		return err == nil
 	})
@@ -212,10 +213,10 @@ func TestUnreadPipeline(t *testing.T) {
 	quick.patience = 50 * time.Millisecond
 	socket, _ := start(t, &fake{}, quick)
 	conn := dial(t, socket, "")
-	conn.SetWriteDeadline(time.Now().Add(patience))
+	conn.SetWriteDeadline(time.Now().Add(lab.Patience))
 	for {
 		if _, err := io.WriteString(conn, requestFor(pathStatus)+"\r\n"); isTimeout(err) {
-			t.Fatalf("still connected after %v", patience)
+			t.Fatalf("still connected after %v", lab.Patience)
 		} else if err != nil {
 			return
 		}
@@ -256,7 +257,7 @@ func TestLargeRequests(t *testing.T) {
 			must(t, err)
 			defer conn.Close()
 			go io.WriteString(conn, tt.request) // as far as it gets
-			conn.SetReadDeadline(time.Now().Add(patience))
+			conn.SetReadDeadline(time.Now().Add(lab.Patience))
 			answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
 			must(t, err)
 			if answer.StatusCode != tt.status {

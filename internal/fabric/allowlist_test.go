@@ -439,7 +439,7 @@ func TestClassicReports(t *testing.T) {
 		s.introduce(t, 1_000_000+i) // forged frames teach a bridge without a guard where nobody is
 		s.app.send(t, sending.frame)
 		for _, g := range s.receivers(sending.frame) {
-			eventually(t, g.Name+" hears "+sending.name, func() bool { return g.hasSeen(sending.frame) })
+			lab.Eventually(t, g.Name+" hears "+sending.name, func() bool { return g.hasSeen(sending.frame) })
 		}
 		want[sending.reason]++
 		fabric.expectCounts(t, s.app.Port, want, sending.name)

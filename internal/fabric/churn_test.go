@@ -33,7 +33,7 @@ func TestPortsComeAndGo(t *testing.T) {
 
 	comeAndGo := func() {
 		fabric.answersOn(t, atOnce)
-		eventually(t, "the ports are gone", func() bool { return fabric.portCount() == few })
+		lab.Eventually(t, "the ports are gone", func() bool { return fabric.portCount() == few })
 	}
 	comeAndGo()
 	goroutines, descriptors, memory := goleak.IgnoreCurrent(), len(listDescriptors(t)), heapInUse()
@@ -42,13 +42,13 @@ func TestPortsComeAndGo(t *testing.T) {
 	}
 	goleak.VerifyNone(t, goroutines)
 	// Before, the fabric may still have been looking at its interfaces.
-	eventually(t, "the descriptors are no more than before", func() bool { return len(listDescriptors(t)) <= descriptors })
+	lab.Eventually(t, "the descriptors are no more than before", func() bool { return len(listDescriptors(t)) <= descriptors })
 	const generous = 8 << 20 // with what the captures have recorded meanwhile
 	if now := heapInUse(); now > memory+generous {
 		t.Errorf("the heap has grown from %d to %d kB", memory>>10, now>>10)
 	}
 	asked := load()
-	eventually(t, "app is answered each time", func() bool { return len(s.app.answers()) == asked })
+	lab.Eventually(t, "app is answered each time", func() bool { return len(s.app.answers()) == asked })
 	fabric.expectCounts(t, s.port, counts{responder.Answered: uint64(asked)}, "app has asked")
 	s.expectSilence(t, s.db, s.idle)
 }
@@ -67,7 +67,7 @@ func (r *running) answersOn(t *testing.T, ports int) {
 	far := &guest{Guest: inside}
 	addPorts(t, far, ports)
 	if !closesBridges() {
-		eventually(t, "the ports are known", func() bool { return r.portCount() == before+ports })
+		lab.Eventually(t, "the ports are known", func() bool { return r.portCount() == before+ports })
 		r.settle(t)
 	}
 	waiting := far.setPortsUp(t, ports)

@@ -32,12 +32,12 @@ func TestClassic(t *testing.T) {
 		for _, h := range sent {
 			s.app.send(t, h.frame)
 			for _, g := range []*guest{s.db, s.idle} {
-				eventually(t, g.Name+" hears "+h.name, func() bool { return g.hasSeen(h.frame) })
+				lab.Eventually(t, g.Name+" hears "+h.name, func() bool { return g.hasSeen(h.frame) })
 			}
 			want[h.reason]++
 			fabric.expectCounts(t, s.port, want, h.name)
 		}
-		eventually(t, "db itself answers", func() bool { return len(s.app.heard()) > 0 })
+		lab.Eventually(t, "db itself answers", func() bool { return len(s.app.heard()) > 0 })
 		sendMark(t, s.db, s.app, 1)
 		if answers := s.app.answers(); len(answers) > 0 {
 			t.Errorf("the fabric answers: %x", answers)
@@ -82,8 +82,8 @@ func TestClassicHearsTheHostAndUplinks(t *testing.T) {
 	fabric := startLogging(t, loadConfig(t, configuration), slog.NewJSONHandler(log, nil))
 
 	ping(t, dbAddr)
-	eventually(t, "the host is not registered", func() bool { return fabric.counts(bridgeName)[responder.UnregisteredSender] > 0 })
-	eventually(t, "the log says so", func() bool { return len(log.with(t, "address", hostAddr.Addr().String())) > 0 })
+	lab.Eventually(t, "the host is not registered", func() bool { return fabric.counts(bridgeName)[responder.UnregisteredSender] > 0 })
+	lab.Eventually(t, "the log says so", func() bool { return len(log.with(t, "address", hostAddr.Addr().String())) > 0 })
 	if lines := log.with(t, "address", hostAddr.Addr().String()); len(lines) != 1 || !strings.Contains(fmt.Sprint(lines[0]["msg"]), "would not be answered") {
 		t.Errorf("of the host's missing binding, the log says %v", lines)
 	}
@@ -91,7 +91,7 @@ func TestClassicHearsTheHostAndUplinks(t *testing.T) {
 	stranger.SenderIP = netip.MustParseAddr("10.239.0.250")
 	outside.send(t, stranger.Frame())
 	fabric.expectCounts(t, "vnet4", counts{responder.Answered: 1}, "what came by the uplink")
-	eventually(t, "it goes on its way", func() bool { return s.idle.hasSeen(stranger.Frame()) })
+	lab.Eventually(t, "it goes on its way", func() bool { return s.idle.hasSeen(stranger.Frame()) })
 	if answers := outside.answers(); len(answers) > 0 {
 		t.Errorf("the fabric answers: %x", answers)
 	}

@@ -132,7 +132,7 @@ func startDHCP(t *testing.T, addrs string, leases ...lease) {
 			t.Logf("dnsmasq said:\n%s", text)
 		}
 	})
-	eventually(t, "dnsmasq listens", func() bool { return listensUDP(t, 67) })
+	lab.Eventually(t, "dnsmasq listens", func() bool { return listensUDP(t, 67) })
 }
 
 // listensUDP reports whether a socket of the host is bound to a UDP port.

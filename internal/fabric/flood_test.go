@@ -1,6 +1,7 @@
 package fabric_test
 
 import (
+	"github.com/arpfabric/arpfabric/internal/lab"
 	"net/netip"
 	"slices"
 	"testing"
@@ -28,14 +29,14 @@ func TestRateLimit(t *testing.T) {
 	for isFlooding := true; isFlooding; asked++ {
 		target := netip.AddrFrom4([4]byte{10, 239, 0, byte(firstOfMany + asked%64)})
 		s.db.send(t, s.db.request(target).Frame())
-		eventually(t, "db is answered", func() bool { return len(s.db.answers()) == asked+1 })
+		lab.Eventually(t, "db is answered", func() bool { return len(s.db.answers()) == asked+1 })
 		select {
 		case <-flooded:
 			isFlooding = false
 		case <-time.After(time.Second / limit): // db keeps to the limit
 		}
 	}
-	eventually(t, "all frames of app that have arrived are counted", func() bool {
+	lab.Eventually(t, "all frames of app that have arrived are counted", func() bool {
 		c := fabric.counts(s.port)
 		return c[responder.Answered]+c[responder.RateLimited] == received(t, s.port)-before
 	})
@@ -45,7 +46,7 @@ func TestRateLimit(t *testing.T) {
 	if answered < limit || answered > uint64(most) {
 		t.Errorf("%d of %d frames were answered, want %d to %d", answered, frames, limit, most)
 	}
-	eventually(t, "the answers arrive", func() bool { return uint64(len(s.app.answers())) == answered })
+	lab.Eventually(t, "the answers arrive", func() bool { return uint64(len(s.app.answers())) == answered })
 	fabric.expectCounts(t, "vnet2", counts{responder.Answered: uint64(asked)}, "db has asked")
 }
 
@@ -90,8 +91,8 @@ func TestRefusedFramesAreCounted(t *testing.T) {
 		}
 		return n
 	}
-	eventually(t, "all are counted", func() bool { return refused(s.port) == frames })
-	eventually(t, "there are samples", func() bool { return fabric.counts(s.port)[responder.SpoofedSource] > 0 })
+	lab.Eventually(t, "all are counted", func() bool { return refused(s.port) == frames })
+	lab.Eventually(t, "there are samples", func() bool { return fabric.counts(s.port)[responder.SpoofedSource] > 0 })
 	if n := fabric.counts(s.port)[responder.SpoofedSource]; n >= frames/2 {
 		t.Errorf("%d of %d frames are samples", n, frames)
 	}

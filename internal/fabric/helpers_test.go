@@ -26,22 +26,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// patience is how long a test waits for what must happen: emulated machines are slow.
-const patience = 30 * time.Second
-
 func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
-	}
-}
-
-func eventually(t *testing.T, what string, done func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(patience); !done(); time.Sleep(2 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("waited %v in vain: %s", patience, what)
-		}
 	}
 }
 
@@ -123,8 +111,8 @@ func startLogging(t *testing.T, cfg *config.Config, log slog.Handler) *running {
 	case err := <-ended:
 		ended <- nil
 		t.Fatalf("Run: %v", err)
-	case <-time.After(patience):
-		t.Fatalf("not ready after %v", patience)
+	case <-time.After(lab.Patience):
+		t.Fatalf("not ready after %v", lab.Patience)
 	}
 	return &running{f, stop}
 }
@@ -156,7 +144,7 @@ func (r *running) counts(port string) counts {
 // expectCounts waits until a port's counts are these and no others, after something has happened.
 func (r *running) expectCounts(t *testing.T, port string, want counts, after string) {
 	t.Helper()
-	deadline := time.Now().Add(patience)
+	deadline := time.Now().Add(lab.Patience)
 	for !maps.Equal(r.counts(port), want) {
 		if time.Now().After(deadline) {
 			t.Fatalf("after %s, counts of %s: %v, want %v", after, port, r.counts(port), want)
@@ -167,14 +155,14 @@ func (r *running) expectCounts(t *testing.T, port string, want counts, after str
 
 func (r *running) expectPort(t *testing.T, port string) {
 	t.Helper()
-	eventually(t, port+" is attached", func() bool { return r.counts(port) != nil })
+	lab.Eventually(t, port+" is attached", func() bool { return r.counts(port) != nil })
 	r.settle(t)
 }
 
 // settle waits until what the fabric knows of its ports is in the guard, too.
 func (r *running) settle(t *testing.T) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), lab.Patience)
 	defer cancel()
 	must(t, r.Alive(ctx))
 }
@@ -224,7 +212,7 @@ func (g *guest) answers() [][]byte {
 // expectAnswer waits for answer number n, from 1, and holds that target is at mac in it.
 func (g *guest) expectAnswer(t *testing.T, n int, target netip.Addr, mac responder.MAC) {
 	t.Helper()
-	eventually(t, fmt.Sprintf("answer %d arrives", n), func() bool { return len(g.answers()) >= n })
+	lab.Eventually(t, fmt.Sprintf("answer %d arrives", n), func() bool { return len(g.answers()) >= n })
 	frame := g.answers()[n-1]
 	var p arp.Packet
 	must(t, p.UnmarshalBinary(frame[14:]))
@@ -278,7 +266,7 @@ func repeat(t *testing.T, what string, do func(), done func() bool) {
 	t.Helper()
 	const pause = 50 * time.Millisecond
 	var last time.Time
-	eventually(t, what, func() bool {
+	lab.Eventually(t, what, func() bool {
 		if time.Since(last) > pause {
 			do()
 			last = time.Now()

@@ -56,7 +56,7 @@ func ping(t *testing.T, addr netip.Addr) {
 
 // dial makes the host send to an address and returns how that fails: nobody listens there.
 func dial(addr netip.Addr) error {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), lab.Patience)
 	defer cancel()
 	_, err := new(net.Dialer).DialContext(ctx, "tcp4", netip.AddrPortFrom(addr, 9).String())
 	return err
@@ -97,12 +97,12 @@ func TestHostsEntriesStayFresh(t *testing.T) {
 	defer conn.Close()
 	discard := net.UDPAddrFromAddrPort(netip.AddrPortFrom(dbAddr, 9))
 	number := 0
-	eventually(t, "the host asks again and again", func() bool {
+	lab.Eventually(t, "the host asks again and again", func() bool {
 		number++
 		data := fmt.Appendf(nil, "datagram %4d", number)
 		_, err := conn.WriteTo(data, discard)
 		must(t, err)
-		eventually(t, string(data)+" arrives", func() bool {
+		lab.Eventually(t, string(data)+" arrives", func() bool {
 			return slices.ContainsFunc(s.db.arrived(), func(frame []byte) bool { return bytes.Contains(frame, data) })
 		})
 		return f.counts(bridgeName)[responder.Answered] >= times
@@ -209,5 +209,5 @@ func TestClassicHostIsLeftAlone(t *testing.T) {
 	start(t, network(s.attach, "mode: classic"))
 	lab.NeedProgram(t, "ping")
 	ping(t, dbAddr)
-	eventually(t, "idle hears the host", func() bool { return len(s.idle.heard()) > 0 })
+	lab.Eventually(t, "idle hears the host", func() bool { return len(s.idle.heard()) > 0 })
 }

@@ -277,7 +277,7 @@ func TestHostileFramesAtAnInterface(t *testing.T) {
 func (g *guest) expectAnswers(t *testing.T, c counts) {
 	t.Helper()
 	want := int(c[responder.Answered] + c[responder.SelfProbe] + c[responder.ConflictProbe])
-	eventually(t, "all answers arrive", func() bool { return len(g.answers()) >= want })
+	lab.Eventually(t, "all answers arrive", func() bool { return len(g.answers()) >= want })
 	if got := len(g.answers()); got != want {
 		t.Errorf("%d answers, want %d", got, want)
 	}
@@ -293,7 +293,7 @@ func TestForgedIdentity(t *testing.T) {
 
 	forged := s.db.request(gatewayAddr)
 	s.app.send(t, forged.Frame())
-	eventually(t, "the forger is answered", func() bool { return len(s.app.answers()) == 1 })
+	lab.Eventually(t, "the forger is answered", func() bool { return len(s.app.answers()) == 1 })
 	s.app.send(t, vary(forged, target(dbAddr)))
 	expectBehind(t, s.db.MAC, s.db.Port)
 	s.expectSilence(t, s.db, s.idle)

@@ -66,7 +66,7 @@ func TestNewcomersAreApart(t *testing.T) {
 		must(t, lab.SetMaster(one.Port, elsewhere))
 		must(t, lab.SetMaster(other.Port, elsewhere))
 		for _, g := range []*guest{one, other} {
-			eventually(t, g.Name+" hears the other", func() bool { return len(g.heard()) > 0 })
+			lab.Eventually(t, g.Name+" hears the other", func() bool { return len(g.heard()) > 0 })
 		}
 		sendMark(t, one, other, 0)
 	})
@@ -98,13 +98,13 @@ func TestNewcomerStealsNothing(t *testing.T) {
 
 	_, isTakenForDB := join(4)
 	fabric.expectPort(t, "vnet4")
-	eventually(t, "the newcomer is refused", func() bool { return !isTakenForDB() })
+	lab.Eventually(t, "the newcomer is refused", func() bool { return !isTakenForDB() })
 	sendMark(t, s.app, s.db, 1)
 
 	fabric.stop()
 	newcomer, isTakenForDB := join(5)
 	if !closesBridges() {
-		eventually(t, "the newcomer is taken for db", isTakenForDB)
+		lab.Eventually(t, "the newcomer is taken for db", isTakenForDB)
 	}
 	for n := range 10 {
 		s.app.send(t, mark(s.app, s.db, 10+n))
@@ -119,7 +119,7 @@ func TestNewcomerStealsNothing(t *testing.T) {
 		t.Error("the newcomer is taken for db")
 	}
 	start(t, configuration)
-	eventually(t, "the newcomer is refused again", func() bool { return !isTakenForDB() })
+	lab.Eventually(t, "the newcomer is refused again", func() bool { return !isTakenForDB() })
 	sendMark(t, s.app, s.db, 2)
 }
 
@@ -155,7 +155,7 @@ func TestBridgeIsMadeAnew(t *testing.T) {
 				s.app.ask(t)
 				must(t, lab.DeleteLink(bridgeName))
 				if tt.untilNoticed && s.attachment == onBridge {
-					eventually(t, "the ports are gone", func() bool { return len(fabric.Counts()) == 0 })
+					lab.Eventually(t, "the ports are gone", func() bool { return len(fabric.Counts()) == 0 })
 				}
 				addBridge(t, bridgeName)
 				for _, g := range []*guest{s.idle, s.app, s.db} {
@@ -176,7 +176,7 @@ func TestTAPIsDeleted(t *testing.T) {
 	s.db.shout(t)
 	before := indexOf(t, "arp0")
 	must(t, lab.DeleteLink("arp0"))
-	eventually(t, "arp0 is made anew", func() bool {
+	lab.Eventually(t, "arp0 is made anew", func() bool {
 		l, err := net.InterfaceByName("arp0")
 		return err == nil && l.Index != before
 	})
@@ -191,7 +191,7 @@ func TestInterfaceIsMadeAnew(t *testing.T) {
 	s.app.shout(t)
 	s.app.ask(t)
 	must(t, lab.DeleteLink("eth1"))
-	eventually(t, "the port is gone", func() bool { return len(fabric.Counts()) == 0 })
+	lab.Eventually(t, "the port is gone", func() bool { return len(fabric.Counts()) == 0 })
 	plugIn(t)
 	s.app.ask(t)
 }
@@ -238,7 +238,7 @@ func TestGuestMovesToAnotherBridge(t *testing.T) {
 
 	must(t, lab.SetMaster(s.app.Port, "br9"))
 	flooded := s.app.request(gatewayAddr).Frame()
-	eventually(t, "ARP floods on the other bridge", func() bool { return other.hasSeen(flooded) })
+	lab.Eventually(t, "ARP floods on the other bridge", func() bool { return other.hasSeen(flooded) })
 	must(t, lab.SetMaster(s.app.Port, bridgeName))
 	s.app.ask(t)
 	s.expectSilenceAmongShouters(t, s.app)

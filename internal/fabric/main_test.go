@@ -94,7 +94,7 @@ func plugIn(t *testing.T) {
 	setUp(t, "eth1-far")
 	setUp(t, "eth1")
 	for _, end := range []string{"eth1-far", "eth1"} { // until then, what is to leave by it is dropped
-		eventually(t, end+" is up", func() bool {
+		lab.Eventually(t, end+" is up", func() bool {
 			l, err := netlink.LinkByName(end)
 			must(t, err)
 			return l.Attrs().OperState == netlink.OperUp

@@ -84,7 +84,7 @@ func TestUplinks(t *testing.T) {
 		}
 	}
 	must(t, lab.ClearMaster("vnet4"))
-	eventually(t, "it is no uplink outside the bridge", func() bool { return fabric.counts("vnet4") == nil })
+	lab.Eventually(t, "it is no uplink outside the bridge", func() bool { return fabric.counts("vnet4") == nil })
 }
 
 // TestInterfaceLeavesItsOwnAddressesToTheKernel holds this for an address that the interface gets while the

@@ -91,7 +91,7 @@ func TestGuardNone(t *testing.T) {
 		request := s.app.request(gatewayAddr).Frame()
 		s.app.send(t, request)
 		s.app.expectAnswer(t, 1, gatewayAddr, gatewayMAC)
-		eventually(t, "idle hears the request", func() bool { return s.idle.hasSeen(request) })
+		lab.Eventually(t, "idle hears the request", func() bool { return s.idle.hasSeen(request) })
 	})
 }
 

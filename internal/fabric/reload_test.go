@@ -58,7 +58,7 @@ func TestReloadInforms(t *testing.T) {
 		}
 		f.reload(t, network(s.attach))
 		for _, g := range []*guest{s.app, s.db, s.idle} {
-			eventually(t, g.Name+" is informed", func() bool { return len(g.heard()) > 0 })
+			lab.Eventually(t, g.Name+" is informed", func() bool { return len(g.heard()) > 0 })
 			frame := g.heard()[0]
 			const want = "ARP, Request who-has 10.239.0.1 tell 10.239.0.1, length 46"
 			if got := responder.Describe(frame); got != want || !bytes.Equal(frame[22:28], gatewayMAC[:]) {
@@ -103,7 +103,7 @@ func TestReloadWhilePinging(t *testing.T) {
 		if n := s.db.pinged() - before; n > 0 {
 			t.Errorf("when idle is pinged, db still is %d times", n)
 		}
-		eventually(t, "app hears from idle", func() bool {
+		lab.Eventually(t, "app hears from idle", func() bool {
 			return slices.ContainsFunc(s.app.arrived(), func(frame []byte) bool { return bytes.Equal(frame[6:12], s.idle.MAC) })
 		})
 	})
@@ -125,7 +125,7 @@ func (g *guest) expectPinged(t *testing.T) {
 	t.Helper()
 	const some = 3
 	before := g.pinged()
-	eventually(t, g.Name+" is pinged", func() bool { return g.pinged() >= before+some })
+	lab.Eventually(t, g.Name+" is pinged", func() bool { return g.pinged() >= before+some })
 }
 
 // pinged counts the echo requests (RFC 792) for the guest that have arrived. A bridge floods those for others that
@@ -165,7 +165,7 @@ func TestReloadUnderLoad(t *testing.T) {
 			<-done
 		}
 		f.expectCounts(t, s.port, counts{responder.Answered: uint64(reloads * requests)}, "a reload")
-		eventually(t, "all answers arrive", func() bool { return len(s.app.answers()) == reloads*requests })
+		lab.Eventually(t, "all answers arrive", func() bool { return len(s.app.answers()) == reloads*requests })
 		s.expectSilence(t, s.db, s.idle)
 	})
 }
@@ -200,7 +200,7 @@ func TestReloadAnotherNetwork(t *testing.T) {
 			stop := asking.load(t, time.Millisecond)
 			f.reload(t, step.configuration)
 			asked += stop()
-			eventually(t, "all is answered when "+step.name, func() bool { return len(asking.answers()) == asked })
+			lab.Eventually(t, "all is answered when "+step.name, func() bool { return len(asking.answers()) == asked })
 		}
 	}
 	stopForging()
@@ -233,7 +233,7 @@ func TestReloadMode(t *testing.T) {
 	f.reload(t, network(s.attach, "mode: classic"))
 	s.app.send(t, s.app.request(gatewayAddr).Frame())
 	f.expectCounts(t, s.port, counts{responder.Answered: 2}, "a reload")
-	eventually(t, "idle hears app", func() bool { return len(s.idle.heard()) == 1 })
+	lab.Eventually(t, "idle hears app", func() bool { return len(s.idle.heard()) == 1 })
 	sendMark(t, s.db, s.app, 1)
 	if n := len(s.app.answers()); n != 1 {
 		t.Errorf("%d answers; classic answers nothing", n)
@@ -246,7 +246,7 @@ func TestReloadNetworks(t *testing.T) {
 	addBridge(t, "br1")
 	f := start(t, network("{bridge: br1}"))
 	s.app.send(t, s.app.request(gatewayAddr).Frame())
-	eventually(t, "idle hears app", func() bool { return len(s.idle.heard()) == 1 })
+	lab.Eventually(t, "idle hears app", func() bool { return len(s.idle.heard()) == 1 })
 
 	f.reload(t, network(s.attach))
 	s.app.send(t, s.app.request(gatewayAddr).Frame())
@@ -254,7 +254,7 @@ func TestReloadNetworks(t *testing.T) {
 
 	f.reload(t, network("{bridge: br1}"))
 	s.app.send(t, s.app.request(gatewayAddr).Frame())
-	eventually(t, "idle hears app again", func() bool { return len(s.idle.heard()) == 2 })
+	lab.Eventually(t, "idle hears app again", func() bool { return len(s.idle.heard()) == 2 })
 }
 
 func TestReloadAttachment(t *testing.T) {
@@ -268,7 +268,7 @@ func TestReloadAttachment(t *testing.T) {
 		s.app.send(t, s.app.request(gatewayAddr).Frame())
 		s.app.expectAnswer(t, i+1, gatewayAddr, gatewayMAC)
 	}
-	eventually(t, "the TAP is gone", func() bool { return linkIndex("arp0") == 0 })
+	lab.Eventually(t, "the TAP is gone", func() bool { return linkIndex("arp0") == 0 })
 }
 
 func TestReloadThatCannotBeChangesNothing(t *testing.T) {
@@ -307,7 +307,7 @@ func TestReloadThatFailsHalfway(t *testing.T) {
 		s.app.send(t, s.app.request(gatewayAddr).Frame())
 		s.app.expectAnswer(t, i+1, gatewayAddr, gatewayMAC)
 	}
-	eventually(t, "the TAP is gone", func() bool { return linkIndex("arp1") == 0 })
+	lab.Eventually(t, "the TAP is gone", func() bool { return linkIndex("arp1") == 0 })
 	f.reload(t, strings.Replace(uninformed(s.attach), "02:00:00:de", "02:00:0b:de", 1))
 	s.app.send(t, s.app.request(gatewayAddr).Frame())
 	s.app.expectAnswer(t, 4, gatewayAddr, responder.MAC{0x02, 0, 0x0b, 0xde, 0x54, 0xa8})

@@ -30,11 +30,11 @@ func TestRobbedOfItsRules(t *testing.T) {
 			if err != nil {
 				t.Fatalf("nft %s: %v: %s", damage, err, out)
 			}
-			eventually(t, "idle no longer hears app after nft "+damage, func() bool {
+			lab.Eventually(t, "idle no longer hears app after nft "+damage, func() bool {
 				before := len(s.idle.heard())
 				sendMark(t, s.db, s.idle, before)
 				answered := len(s.app.answers())
-				eventually(t, "app is answered", func() bool { return len(s.app.answers()) > answered+5 })
+				lab.Eventually(t, "app is answered", func() bool { return len(s.app.answers()) > answered+5 })
 				sendMark(t, s.db, s.idle, before+1)
 				return len(s.idle.heard()) == before
 			})
@@ -68,7 +68,7 @@ func TestRobbedOfManyBindings(t *testing.T) {
 	said := 0
 	sayUntil := func(what string, heard func() map[int]bool) {
 		first := said
-		eventually(t, what, func() bool {
+		lab.Eventually(t, what, func() bool {
 			s.app.send(t, s.app.request(oneOfMany(said)).Frame())
 			s.app.send(t, mark(s.app, s.db, said))
 			said++

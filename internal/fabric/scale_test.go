@@ -22,7 +22,7 @@ func TestManyPorts(t *testing.T) {
 	fabric := start(t, network("{bridge: br0}"))
 	goroutines, descriptors := runtime.NumGoroutine(), len(listDescriptors(t))
 	addPorts(t, far, many)
-	eventually(t, "all ports are attached", func() bool { return fabric.portCount() == many })
+	lab.Eventually(t, "all ports are attached", func() bool { return fabric.portCount() == many })
 	const few = 10 // some are there for a moment, whatever the ports
 	if now := runtime.NumGoroutine(); now > goroutines+few {
 		t.Errorf("%d goroutines without ports, %d with %d ports", goroutines, now, many)

@@ -53,7 +53,7 @@ func TestSeed(t *testing.T) {
 
 func (g *guest) run(t *testing.T, name string, args ...string) (string, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), lab.Patience)
 	defer cancel()
 	return g.Run(ctx, name, args...)
 }
@@ -137,7 +137,7 @@ func (d *tcpdump) contains(text string) bool { return strings.Contains(d.String(
 func (d *tcpdump) expect(t *testing.T, texts ...string) {
 	t.Helper()
 	for _, text := range texts {
-		eventually(t, fmt.Sprintf("tcpdump prints %q", text), func() bool { return d.advance(text) })
+		lab.Eventually(t, fmt.Sprintf("tcpdump prints %q", text), func() bool { return d.advance(text) })
 	}
 }
 

@@ -40,7 +40,7 @@ func TestSidecarCounts(t *testing.T) {
 	s.app.send(t, s.app.request(dbAddr).Frame())
 	s.app.send(t, s.app.request(freeAddr).Frame())
 	f.expectCounts(t, "eth1", counts{responder.Answered: 1, responder.UnknownTarget: 2}, "others asked")
-	eventually(t, "app is answered", func() bool { return s.app.answersFor(sidecarAddr) == 1 })
+	lab.Eventually(t, "app is answered", func() bool { return s.app.answersFor(sidecarAddr) == 1 })
 
 	eth1, err := net.InterfaceByName("eth1")
 	must(t, err)
@@ -101,7 +101,7 @@ func TestSidecarStopLeavesNothing(t *testing.T) {
 	descriptors := listDescriptors(t)
 	f := start(t, configuration)
 	s.app.send(t, s.app.request(sidecarAddr).Frame())
-	eventually(t, "app is answered", func() bool { return s.app.answersFor(sidecarAddr) == 1 })
+	lab.Eventually(t, "app is answered", func() bool { return s.app.answersFor(sidecarAddr) == 1 })
 	f.stop()
 	goleak.VerifyNone(t, goroutines)
 	if now := listDescriptors(t); !slices.Equal(now, descriptors) {
@@ -121,7 +121,7 @@ func TestSidecarReload(t *testing.T) {
 		t.Error("there is no guard")
 	}
 	s.app.send(t, s.app.request(sidecarAddr).Frame())
-	eventually(t, "app is answered", func() bool { return s.app.answersFor(sidecarAddr) == 1 })
+	lab.Eventually(t, "app is answered", func() bool { return s.app.answersFor(sidecarAddr) == 1 })
 	f.reload(t, network("{bridge: br0}"))
 	if sidecarGuardIsThere(t) {
 		t.Error("the guard is still there")
@@ -180,9 +180,5 @@ func ownGuard(t *testing.T) *nftables.Conn {
 
 func sidecarGuardIsThere(t *testing.T) bool {
 	t.Helper()
-	c, err := nftables.New()
-	must(t, err)
-	tables, err := c.ListTablesOfFamily(nftables.TableFamilyNetdev)
-	must(t, err)
-	return slices.ContainsFunc(tables, func(table *nftables.Table) bool { return table.Name == guard.TableName })
+	return tableIsThere(t, nftables.TableFamilyNetdev)
 }

@@ -29,7 +29,7 @@ func TestStopLeavesNothing(t *testing.T) {
 		if now := listDescriptors(t); !slices.Equal(now, descriptors) {
 			t.Errorf("descriptors before:\n%q\nafter:\n%q", descriptors, now)
 		}
-		eventually(t, "the interfaces are as before", func() bool { return slices.Equal(listLinks(t), links) })
+		lab.Eventually(t, "the interfaces are as before", func() bool { return slices.Equal(listLinks(t), links) })
 		if guardIsThere(t) {
 			t.Error("the guard is still there")
 		}
@@ -89,7 +89,7 @@ func TestStopHoldsOneOfTwo(t *testing.T) {
 	s.expectSilence(t, s.db, s.idle)
 	heard := free.request(gatewayAddr).Frame()
 	free.send(t, heard)
-	eventually(t, "the other bridge is a plain one again", func() bool { return listener.hasSeen(heard) })
+	lab.Eventually(t, "the other bridge is a plain one again", func() bool { return listener.hasSeen(heard) })
 }
 
 // TestRefusedStartChangesNothing holds that a fabric that can't start leaves interfaces and rules as they were.
@@ -118,7 +118,7 @@ func TestRefusedStartChangesNothing(t *testing.T) {
 			if guardIsThere(t) {
 				t.Error("it left a guard")
 			}
-			eventually(t, "the interfaces are as before", func() bool { return slices.Equal(listLinks(t), links) })
+			lab.Eventually(t, "the interfaces are as before", func() bool { return slices.Equal(listLinks(t), links) })
 		})
 	}
 	t.Run("another fabric runs", func(t *testing.T) {
@@ -138,14 +138,14 @@ func TestRefusedStartChangesNothing(t *testing.T) {
 		if guardIsThere(t) {
 			t.Error("it left a guard")
 		}
-		eventually(t, "the interfaces are as before", func() bool { return slices.Equal(listLinks(t), links) })
+		lab.Eventually(t, "the interfaces are as before", func() bool { return slices.Equal(listLinks(t), links) })
 	})
 }
 
 func expectRefusal(t *testing.T, configuration, want string) {
 	t.Helper()
 	f := fabric.New(loadConfig(t, configuration), slog.New(slog.NewTextHandler(t.Output(), nil)))
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), lab.Patience)
 	defer cancel()
 	err := f.Run(ctx)
 	if err == nil || !strings.Contains(err.Error(), want) {
@@ -180,9 +180,14 @@ func listLinks(t *testing.T) []string {
 
 func guardIsThere(t *testing.T) bool {
 	t.Helper()
+	return tableIsThere(t, nftables.TableFamilyBridge)
+}
+
+func tableIsThere(t *testing.T, family nftables.TableFamily) bool {
+	t.Helper()
 	c, err := nftables.New()
 	must(t, err)
-	tables, err := c.ListTablesOfFamily(nftables.TableFamilyBridge)
+	tables, err := c.ListTablesOfFamily(family)
 	must(t, err)
 	return slices.ContainsFunc(tables, func(table *nftables.Table) bool { return table.Name == guard.TableName })
 }

@@ -40,11 +40,11 @@ func TestTamperedGuard(t *testing.T) {
 		t.Run(tt.damage, func(t *testing.T) {
 			intact := nft(t, "-s", "list", tt.where)
 			nft(t, tt.damage)
-			eventually(t, "the table is put right", func() bool { return nft(t, "-s", "list", tt.where) == intact })
-			eventually(t, "idle no longer hears app", func() bool {
+			lab.Eventually(t, "the table is put right", func() bool { return nft(t, "-s", "list", tt.where) == intact })
+			lab.Eventually(t, "idle no longer hears app", func() bool {
 				n := heard()
 				answered := len(s.app.answers())
-				eventually(t, "app is answered", func() bool { return len(s.app.answers()) > answered+5 })
+				lab.Eventually(t, "app is answered", func() bool { return len(s.app.answers()) > answered+5 })
 				return heard() == n
 			})
 		})

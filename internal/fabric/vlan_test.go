@@ -157,7 +157,7 @@ func TestVLANs(t *testing.T) {
 	request := s.outside.request(gatewayAddr).Frame()
 	for vlan, mac := range map[uint32]responder.MAC{10: gatewayMAC, 20: secondGatewayMAC} {
 		s.outside.send(t, tagged(request, qTag|vlan))
-		eventually(t, fmt.Sprintf("an answer leaves by the uplink in VLAN %d", vlan), func() bool {
+		lab.Eventually(t, fmt.Sprintf("an answer leaves by the uplink in VLAN %d", vlan), func() bool {
 			return slices.ContainsFunc(s.outside.arrived(), func(frame []byte) bool {
 				return len(frame) > 32 && bytes.Equal(frame[12:16], binary.BigEndian.AppendUint32(nil, qTag|vlan)) &&
 					bytes.Equal(frame[26:32], mac[:])
@@ -311,7 +311,7 @@ func TestVLANPortMoves(t *testing.T) {
 		"at once": func(t *testing.T, _ *running, g *guest, from, to uint16) { g.move(t, from, to) },
 		"through none": func(t *testing.T, f *running, g *guest, from, to uint16) {
 			must(t, lab.LeaveVLAN(g.Port, from))
-			eventually(t, "it is in none", func() bool { return f.counts(g.Port) == nil })
+			lab.Eventually(t, "it is in none", func() bool { return f.counts(g.Port) == nil })
 			must(t, lab.JoinVLAN(g.Port, to, true))
 		},
 		throughBridge: func(t *testing.T, _ *running, g *guest, from, to uint16) {
@@ -354,7 +354,7 @@ func TestVLANNewcomersAreApart(t *testing.T) {
 	one, other := addGuest(t, 6, "one"), addGuest(t, 7, "other")
 	one.shout(t)
 	other.shout(t)
-	eventually(t, "they hear each other", func() bool { return len(one.heard()) > 0 && len(other.heard()) > 0 })
+	lab.Eventually(t, "they hear each other", func() bool { return len(one.heard()) > 0 && len(other.heard()) > 0 })
 	one.move(t, defaultVLAN, 10)
 	sendMark(t, s.app, s.db, 0) // what is on its way is there by now
 	before := len(one.heard())
@@ -385,13 +385,13 @@ func TestVLANStranger(t *testing.T) {
 	}
 	for _, frame := range [][]byte{stranger.request(dbAddr).Frame(), vary(stranger.request(dbAddr), to(s.db.MAC))} {
 		stranger.send(t, frame)
-		eventually(t, "it is heard in its own VLAN", func() bool { return neighbor.hasSeen(frame) })
+		lab.Eventually(t, "it is heard in its own VLAN", func() bool { return neighbor.hasSeen(frame) })
 		inTen := tagged(frame, qTag|10)
 		stranger.send(t, inTen)
 		if bytes.Equal(frame[:6], s.db.MAC) {
 			continue // not flooded once db is known
 		}
-		eventually(t, "it is in VLAN 10", func() bool { return s.outside.hasSeen(inTen) })
+		lab.Eventually(t, "it is in VLAN 10", func() bool { return s.outside.hasSeen(inTen) })
 	}
 	data := mark(stranger, s.db, 1_000_000)
 	stranger.send(t, tagged(data, qTag|10))
@@ -486,7 +486,7 @@ func from(device string) *net.Dialer {
 
 // dialFrom does what dial does, from an interface.
 func dialFrom(device string, addr netip.Addr) error {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), lab.Patience)
 	defer cancel()
 	_, err := from(device).DialContext(ctx, "tcp4", netip.AddrPortFrom(addr, 9).String())
 	return err
@@ -504,7 +504,7 @@ func askFrom(t *testing.T, device string, addr netip.Addr) {
 
 func expectHostNeighbor(t *testing.T, device string, addr netip.Addr, want responder.MAC) {
 	t.Helper()
-	eventually(t, fmt.Sprintf("on %s, %s is at %s", device, addr, want), func() bool {
+	lab.Eventually(t, fmt.Sprintf("on %s, %s is at %s", device, addr, want), func() bool {
 		e, ok := hostNeighborOn(t, device, addr)
 		return ok && bytes.Equal(e.HardwareAddr, want[:])
 	})
@@ -559,7 +559,7 @@ func TestVLANFilteringEnds(t *testing.T) {
 	s.twin.shout(t)
 	s.app.expectGateway(t, gatewayMAC)
 	must(t, lab.FilterVLANs(bridgeName, false))
-	eventually(t, "the ports are gone", func() bool { return f.counts(s.app.Port) == nil })
+	lab.Eventually(t, "the ports are gone", func() bool { return f.counts(s.app.Port) == nil })
 	for _, silent := range []*guest{s.db, s.idle, s.listener} {
 		s.expectUnheard(t, s.app, silent)
 	}
@@ -579,7 +579,7 @@ func TestVLANBridgeIsMadeAnew(t *testing.T) {
 	s.app.shout(t)
 	s.twin.shout(t)
 	must(t, lab.DeleteLink(bridgeName))
-	eventually(t, "the ports are gone", func() bool { return len(f.Counts()) == 0 })
+	lab.Eventually(t, "the ports are gone", func() bool { return len(f.Counts()) == 0 })
 	addBridge(t, bridgeName)
 	attrs := netlink.NewLinkAttrs()
 	attrs.Name = bridgeName

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -34,6 +35,19 @@ type skipper interface {
 	Helper()
 	Skipf(format string, args ...any)
 	Fatalf(format string, args ...any)
+}
+
+// Patience is how long a test waits for what must happen: emulated machines are slow.
+const Patience = 30 * time.Second
+
+// Eventually waits until something is done, and fails the test where that takes longer than Patience.
+func Eventually(t skipper, what string, done func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(Patience); !done(); time.Sleep(2 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited %v in vain: %s", Patience, what)
+		}
+	}
 }
 
 // Lacks says that the machine lacks what a test needs: the test is skipped, or fails where nothing may be

@@ -342,14 +342,16 @@ func TestBadFileChangesNothing(t *testing.T) {
 	s.expect(3)
 }
 
+func refuseTwoBindings(c *config.Config) error {
+	if c.Networks[0].Registry.Len() == 2 {
+		return errors.New("there is no bridge br7")
+	}
+	return nil
+}
+
 func TestRefusedConfigurationIsTriedAgain(t *testing.T) {
 	s := newStage(t)
-	s.refuse = func(c *config.Config) error {
-		if c.Networks[0].Registry.Len() == 2 {
-			return errors.New("there is no bridge br7")
-		}
-		return nil
-	}
+	s.refuse = refuseTwoBindings
 	s.write("lab.yaml", yamlWith(1))
 	s.start()
 	s.write("lab.yaml", yamlWith(2))
@@ -370,12 +372,7 @@ func TestSignal(t *testing.T) {
 
 func TestBeginningAndEndAreTold(t *testing.T) {
 	s := newStage(t)
-	s.refuse = func(c *config.Config) error {
-		if c.Networks[0].Registry.Len() == 2 {
-			return errors.New("there is no bridge br7")
-		}
-		return nil
-	}
+	s.refuse = refuseTwoBindings
 	s.write("lab.yaml", yamlWith(1))
 	s.start()
 	for _, content := range []string{yamlWith(2), "", yamlWith(3)} {

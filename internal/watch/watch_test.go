@@ -18,9 +18,6 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(lab.RunTests(m)) }
 
-// patience is how long a test waits for what must happen: emulated machines are slow.
-const patience = 30 * time.Second
-
 func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
@@ -60,7 +57,7 @@ func run[T any](t *testing.T, w *watch.Watcher, look func() T) <-chan T {
 // expect waits until something is seen that fits.
 func expect[T any](t *testing.T, seen <-chan T, what string, fits func(T) bool) {
 	t.Helper()
-	deadline := time.After(patience)
+	deadline := time.After(lab.Patience)
 	for {
 		select {
 		case got := <-seen:
@@ -68,7 +65,7 @@ func expect[T any](t *testing.T, seen <-chan T, what string, fits func(T) bool) 
 				return
 			}
 		case <-deadline:
-			t.Fatalf("%s was not seen in %v", what, patience)
+			t.Fatalf("%s was not seen in %v", what, lab.Patience)
 		}
 	}
 }
@@ -139,7 +136,7 @@ func TestOverrun(t *testing.T) {
 	}
 	seen := run(t, w, alias)
 	expect(t, seen, "what was lost", func(alias string) bool { return alias == "lost" })
-	for deadline := time.Now().Add(patience); w.Overruns() == 0; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(lab.Patience); w.Overruns() == 0; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("no overrun is counted")
 		}

@@ -34,7 +34,7 @@ func addPair(t *testing.T, near, far string) (nearIndex, farIndex int) {
 func waitForCarrier(t *testing.T, names ...string) {
 	t.Helper()
 	for _, name := range names {
-		eventually(t, name+" has a carrier", func() bool {
+		lab.Eventually(t, name+" has a carrier", func() bool {
 			dev, err := netlink.LinkByName(name)
 			return err == nil && dev.Attrs().OperState == netlink.OperUp
 		})

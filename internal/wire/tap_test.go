@@ -8,7 +8,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/arpfabric/arpfabric/internal/lab"
 	"github.com/arpfabric/arpfabric/internal/link"
@@ -16,18 +15,6 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
-
-// patience is how long a test waits for what must happen: emulated machines are slow.
-const patience = 30 * time.Second
-
-func eventually(t *testing.T, what string, done func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(patience); !done(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("waited %v in vain: %s", patience, what)
-		}
-	}
-}
 
 func openTAP(t *testing.T, name string) *wire.TAP {
 	t.Helper()
@@ -51,7 +38,7 @@ func TestTAPGoesAwayWithTheFabric(t *testing.T) {
 		t.Fatal("arp0 was not made")
 	}
 	tap.Close()
-	eventually(t, "arp0 goes away", func() bool { return !exists("arp0") })
+	lab.Eventually(t, "arp0 goes away", func() bool { return !exists("arp0") })
 }
 
 func TestTAPThatWasThereStays(t *testing.T) {
@@ -124,7 +111,7 @@ func TestTAPIsMadeAnew(t *testing.T) {
 	if err := lab.DeleteLink("arp0"); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "arp0 comes back", func() bool {
+	lab.Eventually(t, "arp0 comes back", func() bool {
 		now, err := net.InterfaceByName("arp0")
 		return err == nil && now.Index != before
 	})
@@ -132,7 +119,7 @@ func TestTAPIsMadeAnew(t *testing.T) {
 		t.Fatal(err)
 	}
 	now := index(t, "arp0")
-	eventually(t, "a frame is read from the new arp0", func() bool {
+	lab.Eventually(t, "a frame is read from the new arp0", func() bool {
 		sendFrom(t, now, experimental)
 		return readFrom.Load() == int64(now)
 	})
