@@ -83,6 +83,10 @@ type Attachment struct {
 // HasGuard reports whether the kernel can keep guests apart there.
 func (a Attachment) HasGuard() bool { return a.Bridge != "" || a.Sidecar != "" }
 
+// SeesPorts reports whether the fabric hears by which port of a bridge a guest's frame came in. What a TAP gets from
+// its bridge does not say so.
+func (a Attachment) SeesPorts() bool { return a.Bridge != "" && a.TAP == "" }
+
 // String writes "bridge br0 vlan 10 (uplinks eth1, eth2)", "tap arp0 in bridge br0", "interface eth0" or
 // "sidecar eth0".
 func (a Attachment) String() string {

@@ -69,7 +69,7 @@ func (d *decision) bind(addr netip.Addr, mac string) string {
 
 func (d *decision) changeVLAN() []string {
 	untagged := "let the guest send its frames untagged"
-	if d.network.Attach.Bridge != "" && d.network.Attach.TAP == "" {
+	if d.network.Attach.SeesPorts() {
 		untagged += fmt.Sprintf(", and give its port the VLAN instead: bridge vlan add dev %s vid VLAN pvid untagged",
 			d.in.Port)
 	}

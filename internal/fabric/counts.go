@@ -109,8 +109,7 @@ func (f *Fabric) tallies(ports []*port) (map[string]guard.Tally, bool) {
 
 // isGuarded reports whether the kernel may have dropped frames of the port that the fabric never saw.
 func (p *port) isGuarded() bool {
-	a := p.network.config().Attach
-	return a.Bridge != "" && a.TAP == "" && p.kind == GuestPort
+	return p.network.config().Attach.SeesPorts() && p.kind == GuestPort
 }
 
 func (c *PortCounts) add(t guard.Tally) {

@@ -89,7 +89,7 @@ func (f *Fabric) handle(b *batch, frame wire.Frame, out []byte) int {
 	}
 	settings := p.network.settings.Load()
 	verdict := settings.responder.Handle(p.in, frame.Data, out)
-	if verdict.Reason == responder.NotARP && settings.config.Attach.Bridge != "" && settings.config.Attach.TAP == "" {
+	if verdict.Reason == responder.NotARP && settings.config.Attach.SeesPorts() {
 		in := p.in
 		in.HostMAC = settings.hostMAC
 		verdict = settings.responder.Admit(in, frame.Data) // a sample of what the guard has refused

@@ -148,19 +148,25 @@ func chainsIn(c *nftables.Conn, family nftables.TableFamily) (map[string]bearing
 // hasItsRules reports whether the rules are the ones that were written: a rule that is replaced gets another handle.
 func (g *Guard) hasItsRules(c *nftables.Conn) bool {
 	for _, ch := range g.applied.chains {
-		rules, err := c.GetRules(table(), ch.inTable())
-		if err != nil {
-			return false
-		}
-		var handles []uint64
-		for _, r := range rules {
-			handles = append(handles, r.Handle)
-		}
-		if !slices.Equal(handles, g.handles[ch.name]) {
+		handles, err := handlesIn(c, ch.inTable())
+		if err != nil || !slices.Equal(handles, g.handles[ch.name]) {
 			return false
 		}
 	}
 	return true
+}
+
+// handlesIn returns the handles of a chain's rules, in order.
+func handlesIn(c *nftables.Conn, ch *nftables.Chain) ([]uint64, error) {
+	rules, err := c.GetRules(ch.Table, ch)
+	if err != nil {
+		return nil, err
+	}
+	var handles []uint64
+	for _, r := range rules {
+		handles = append(handles, r.Handle)
+	}
+	return handles, nil
 }
 
 func (g *Guard) hasItsElements(c *nftables.Conn, some func(set) bool) bool {

@@ -81,14 +81,11 @@ func (s *sidecarState) readChains(c *nftables.Conn) error {
 		return err
 	}
 	for name := range s.chains {
-		rules, err := c.GetRules(sidecarTable(), &nftables.Chain{Name: name})
+		handles, err := handlesIn(c, &nftables.Chain{Name: name, Table: sidecarTable()})
 		if err != nil {
 			return err
 		}
-		s.rules[name] = nil
-		for _, r := range rules {
-			s.rules[name] = append(s.rules[name], r.Handle)
-		}
+		s.rules[name] = handles
 	}
 	return nil
 }
