@@ -20,6 +20,8 @@ RUN package=github.com/arpfabric/arpfabric/internal/build; \
 RUN setcap cap_net_admin,cap_net_raw+p /image/usr/bin/arpfabric
 # For the API's socket, also of a root (--user 0) that has no capability but those two.
 RUN install -d -m 0775 /image/run/arpfabric
+# For allocated addresses: mount a volume here to keep them.
+RUN install -d -m 0770 /image/var/lib/arpfabric
 
 FROM scratch
 LABEL org.opencontainers.image.title="arpfabric" \
@@ -29,6 +31,7 @@ LABEL org.opencontainers.image.title="arpfabric" \
 # The folder, as docker's classic builder drops the capabilities of a file that is copied by itself, or with --chown.
 COPY --from=build /image/usr/ /usr/
 COPY --from=build --chown=65532:0 /image/run/ /run/
+COPY --from=build --chown=65532:0 /image/var/ /var/
 USER 65532:65532
 HEALTHCHECK --interval=10s --timeout=5s CMD ["/usr/bin/arpfabric", "status"]
 ENTRYPOINT ["/usr/bin/arpfabric"]

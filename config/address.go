@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// parseAddress reads an IPv4 address in its one spelling: four decimal numbers without leading zeros.
+// parseAddress parses an IPv4 address: four decimal numbers without leading zeros.
 func parseAddress(text string) (netip.Addr, error) {
 	addr, err := netip.ParseAddr(text)
 	switch {
@@ -16,12 +16,12 @@ func parseAddress(text string) (netip.Addr, error) {
 		return netip.Addr{}, fmt.Errorf("%s is an IPv6 address: ARP and its registry are for IPv4", quote(text))
 	case hasLeadingZero(text):
 		return netip.Addr{}, fmt.Errorf("%s has a number with a leading zero, which some programs read as octal: "+
-			"write it without", quote(text))
+			"write it without the zero", quote(text))
 	}
 	return netip.Addr{}, fmt.Errorf("%s is not an IPv4 address", quote(text))
 }
 
-// hasLeadingZero reports whether text is an IPv4 address but for zeros before its numbers.
+// hasLeadingZero reports whether text is an IPv4 address except for leading zeros in its numbers.
 func hasLeadingZero(text string) bool {
 	numbers := strings.Split(text, ".")
 	for i, number := range numbers {
@@ -35,11 +35,12 @@ func hasLeadingZero(text string) bool {
 	return err == nil
 }
 
-// parsePrefix reads an IPv4 prefix: 10.239.0.0/24.
+// parsePrefix parses an IPv4 prefix: 10.239.0.0/24.
 func parsePrefix(text string) (netip.Prefix, error) {
 	prefix, err := netip.ParsePrefix(text)
 	switch {
 	case err != nil:
+		// netip's error does not say which part is wrong.
 		address, bits, hasLength := strings.Cut(text, "/")
 		if _, err := parseAddress(address); err != nil {
 			return netip.Prefix{}, err
@@ -52,12 +53,12 @@ func parsePrefix(text string) (netip.Prefix, error) {
 	case !prefix.Addr().Is4():
 		return netip.Prefix{}, fmt.Errorf("%s is an IPv6 prefix: ARP and its registry are for IPv4", quote(text))
 	case prefix != prefix.Masked():
-		return netip.Prefix{}, fmt.Errorf("%s has bits of a host set; the prefix is %s", quote(text), prefix.Masked())
+		return netip.Prefix{}, fmt.Errorf("%s has host bits set; the prefix is %s", quote(text), prefix.Masked())
 	}
 	return prefix, nil
 }
 
-// parseAddresses reads a key of a registry: an address, a range (10.239.0.128-10.239.0.191) or a prefix.
+// parseAddresses parses a key of a registry: an address, a range (10.239.0.128-10.239.0.191) or a prefix.
 func parseAddresses(text string) (first, last netip.Addr, err error) {
 	if strings.Contains(text, "/") {
 		prefix, err := parsePrefix(text)
@@ -83,10 +84,9 @@ func lastOf(p netip.Prefix) netip.Addr {
 	return netip.AddrFrom4(b)
 }
 
-// checkInSubnet returns an error if hosts of the subnet can't have the addresses first to last. The
-// subnet's lowest address stands for the network and its highest for all of its hosts (RFC 1122, 3.2.1.3);
-// a /31 has neither (RFC 3021), nor has a /32. A range that covers the whole subnet is wrong too, then:
-// it binds both.
+// checkInSubnet returns an error unless hosts of the subnet can have all addresses from first to last. The lowest address
+// of a subnet is the network's, and the highest is its broadcast address (RFC 1122, 3.2.1.3), except in a /31 (RFC 3021)
+// and a /32. So a range that covers the whole subnet is an error too.
 func checkInSubnet(subnet netip.Prefix, first, last netip.Addr) error {
 	if !subnet.Contains(first) || !subnet.Contains(last) {
 		return fmt.Errorf("%s is outside the network's subnet %s", addressRange(first, last), subnet)
@@ -101,13 +101,13 @@ func checkInSubnet(subnet netip.Prefix, first, last netip.Addr) error {
 	case first == last && first == highest:
 		return fmt.Errorf("%s is the broadcast address of subnet %s, which no host can have", what, subnet)
 	case first == lowest || last == highest:
-		return fmt.Errorf("%s takes in the network or broadcast address of subnet %s, which no host can have; "+
+		return fmt.Errorf("%s contains the network or broadcast address of subnet %s, which no host can have; "+
 			"its hosts are %s", what, subnet, addressRange(larger(first, lowest.Next()), smaller(last, highest.Prev())))
 	}
 	return nil
 }
 
-// addressRange writes a range, or the address where it is one.
+// addressRange returns "first-last", or one address if they are equal.
 func addressRange(first, last netip.Addr) string {
 	if first == last {
 		return first.String()

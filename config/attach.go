@@ -3,15 +3,14 @@ package config
 import (
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 )
 
-// attachment reads where a network's guests are, and claims the interfaces for the network.
+// attachment converts a network's attachment, and records the use of each interface.
 func (c *converter) attachment(raw *rawNetwork) Attachment {
 	switch {
 	case raw.Attach == nil && !raw.broken:
-		c.add(raw.place, "there is no attach, which says where the guests are: %s", attachForms)
+		c.add(raw.place, "attach is missing; it says where the guests are: %s", attachForms)
 		return Attachment{}
 	case raw.Attach == nil || raw.Attach.broken && raw.Attach.forms() == 0:
 		return Attachment{}
@@ -22,7 +21,7 @@ func (c *converter) attachment(raw *rawNetwork) Attachment {
 
 const attachForms = "write {bridge: br0}, {tap: {name: arp0}}, {interface: eth0} or {sidecar: eth0}"
 
-// forms counts the ways in which the network is attached; one is right.
+// forms counts the forms of attachment that are written. One is valid.
 func (raw *rawAttach) forms() int {
 	n := 0
 	for _, written := range []bool{raw.Bridge.written(), raw.TAP != nil, raw.Interface.written(), raw.Sidecar.written()} {
@@ -33,8 +32,8 @@ func (raw *rawAttach) forms() int {
 	return n
 }
 
-// hasNoGuard reports whether the guests are behind no bridge and are no sidecar's, and so nothing keeps them
-// apart.
+// hasNoGuard reports whether the network is attached neither to a bridge nor to a sidecar, so that it has no guard. It
+// returns false if the attachment is invalid.
 func (raw *rawAttach) hasNoGuard() bool {
 	switch {
 	case raw == nil || raw.broken || raw.forms() != 1 || raw.Bridge.written() || raw.Sidecar.written():
@@ -48,7 +47,7 @@ func (raw *rawAttach) hasNoGuard() bool {
 func (c *converter) checkForm(raw *rawAttach) {
 	switch {
 	case raw.forms() == 0:
-		c.add(raw.place, "nothing is attached: %s", attachForms)
+		c.add(raw.place, "attach is empty: %s", attachForms)
 	case raw.Bridge.written() && raw.TAP != nil && raw.forms() == 2:
 		c.add(raw.place, "a network has one attachment: to put the TAP into the bridge, "+
 			"write {tap: {name: arp0, bridge: br0}}")
@@ -59,10 +58,10 @@ func (c *converter) checkForm(raw *rawAttach) {
 		c.add(raw.TAP.place, "the TAP has no name: write {name: arp0}")
 	}
 	if len(raw.Uplinks) > 0 && !raw.Bridge.written() {
-		c.add(raw.Uplinks[0].place, "uplinks are members of attach.bridge, which this network doesn't have")
+		c.add(raw.Uplinks[0].place, "uplinks need attach.bridge, which this network does not have")
 	}
 	if raw.VLAN.written() && !raw.Bridge.written() {
-		c.add(raw.VLAN.place, "a VLAN is one of attach.bridge, which this network doesn't have")
+		c.add(raw.VLAN.place, "vlan needs attach.bridge, which this network does not have")
 	}
 }
 
@@ -72,53 +71,58 @@ func (c *converter) vlan(v value) uint16 {
 	if !v.readable() {
 		return 0
 	}
-	id, err := strconv.ParseUint(v.text, 10, 16)
-	if err != nil || id < 1 || id > highest {
-		c.add(v.place, "want a VLAN ID, 1 to %d, not %s", highest, quote(v.text))
-		return 0
-	}
-	return uint16(id)
+	return uint16(c.number(v, 1, highest, fmt.Sprintf("a VLAN ID, 1 to %d", highest)))
 }
 
-// interfaces returns the attachment with every interface that can have the name it is given.
+// interfaces returns the attachment with the interfaces whose names are valid.
 func (c *converter) interfaces(raw *rawNetwork) Attachment {
-	a := Attachment{
-		VLAN:      c.vlan(raw.Attach.VLAN),
-		Bridge:    c.claim(raw, raw.Attach.Bridge, asBridge),
-		Interface: c.claim(raw, raw.Attach.Interface, "the interface"),
-		Sidecar:   c.claim(raw, raw.Attach.Sidecar, "the sidecar's interface"),
+	at := raw.Attach
+	a := Attachment{VLAN: c.vlan(at.VLAN), Bridge: c.use(raw, at.Bridge, asBridge)}
+	// The use of every interface is recorded, so that every conflict is reported. If several forms are written, which
+	// is an error, the last one counts.
+	for _, form := range []struct {
+		kind AttachKind
+		name value
+		as   string
+	}{
+		{AttachInterface, at.Interface, "the interface"},
+		{AttachSidecar, at.Sidecar, "the sidecar's interface"},
+	} {
+		if form.name.written() {
+			a.Kind, a.Device = form.kind, c.use(raw, form.name, form.as)
+		}
 	}
-	for _, uplink := range raw.Attach.Uplinks {
-		a.Uplinks = append(a.Uplinks, c.claim(raw, uplink, asUplink))
+	for _, uplink := range at.Uplinks {
+		a.Uplinks = append(a.Uplinks, c.use(raw, uplink, asUplink))
 	}
-	if tap := raw.Attach.TAP; tap != nil {
-		a.TAP = c.claim(raw, tap.Name, "the TAP")
+	if tap := at.TAP; tap != nil {
+		a.Kind, a.Device = AttachTAP, c.use(raw, tap.Name, "the TAP")
 		if tap.Bridge.written() {
-			a.Bridge = c.claim(raw, tap.Bridge, asBridge)
+			a.Bridge = c.use(raw, tap.Bridge, asBridge)
 		}
 	}
 	return a
 }
 
-// A claim is what an interface is to a network.
-type claim struct {
-	as      string // what
-	network string // to whom: "networks.lab"
-	bridge  string // that the network is attached to
-	vlan    string // of that bridge; "" for no particular one
+// An interfaceUse is the use of an interface by a network.
+type interfaceUse struct {
+	as      string // the role: asBridge, asUplink, ...
+	network string // its path: "networks.lab"
+	bridge  string // the bridge that the network is attached to
+	vlan    string // the VLAN of that bridge; "" for the whole bridge
 	place
 }
 
-// What an interface may be to several networks. Of everything else there is one.
+// The roles that an interface may have more than once.
 const (
 	asBridge = "the bridge"
 	asUplink = "an uplink"
 	asPort   = "the port of a binding"
 )
 
-// claim returns the interface that v names, or nothing where that is no name or the interface is already
-// something else.
-func (c *converter) claim(network *rawNetwork, v value, as string) string {
+// use records the use of the interface that v names, and returns its name. It reports a name that is invalid, or that
+// is in use already, and returns "".
+func (c *converter) use(network *rawNetwork, v value, as string) string {
 	if !v.readable() {
 		return ""
 	}
@@ -127,45 +131,47 @@ func (c *converter) claim(network *rawNetwork, v value, as string) string {
 		return ""
 	}
 	at := network.Attach
-	mine := claim{as, network.path, at.Bridge.text, strings.TrimLeft(at.VLAN.text, "0"), v.place}
-	for _, earlier := range c.claims[v.text] {
-		if !mine.goesWith(earlier) {
-			c.add(v.place, "%s is %s of %s already, in line %d", v.text, earlier.as, earlier.network, earlier.line)
+	added := interfaceUse{as, network.path, at.Bridge.text, strings.TrimLeft(at.VLAN.text, "0"), v.place}
+	for _, earlier := range c.uses[v.text] {
+		if !added.isCompatible(earlier) {
+			c.add(v.place, "%s is already %s of %s, in line %d", v.text, earlier.as, earlier.network, earlier.line)
 			return ""
 		}
 	}
-	c.claims[v.text] = append(c.claims[v.text], mine)
+	c.uses[v.text] = append(c.uses[v.text], added)
 	return v.text
 }
 
-// goesWith reports whether an interface can be both: the port of many bindings, or a part of a bridge in several
-// of its VLANs.
-func (mine claim) goesWith(earlier claim) bool {
+// isCompatible reports whether an interface can have both uses: as the port of several bindings, also if it is an uplink of
+// their network, or in several VLANs of one bridge.
+func (u interfaceUse) isCompatible(earlier interfaceUse) bool {
 	switch {
-	case mine.as != earlier.as:
+	case u.network == earlier.network && u.as == asPort && earlier.as == asUplink:
+		return true
+	case u.as != earlier.as:
 		return false
-	case mine.network == earlier.network:
-		return mine.as == asPort
+	case u.network == earlier.network:
+		return u.as == asPort
 	}
-	return mine.bridge == earlier.bridge && mine.vlan != "" && earlier.vlan != "" && mine.vlan != earlier.vlan
+	return u.bridge == earlier.bridge && u.vlan != "" && earlier.vlan != "" && u.vlan != earlier.vlan
 }
 
-// checkInterfaceName holds a name against what the kernel takes (dev_valid_name in net/core/dev.c: up to
-// 15 bytes, no '/', ':' or white space, in Latin-1; a '%' is replaced by a number).
+// checkInterfaceName returns an error if the kernel does not accept a name (dev_valid_name in net/core/dev.c: up to 15
+// bytes, no '/', ':' or white space, in Latin-1; it replaces a '%' by a number).
 func checkInterfaceName(name string) error {
 	const most = 15
 	switch {
 	case name == "":
-		return errors.New("an interface's name can't be empty")
+		return errors.New("an interface name cannot be empty")
 	case len(name) > most:
-		return fmt.Errorf("%s can't be an interface's name: it has %d bytes, the kernel takes %d",
+		return fmt.Errorf("%s is not a valid interface name: it has %d bytes, and the kernel allows %d",
 			quote(name), len(name), most)
 	case name == "." || name == "..":
-		return fmt.Errorf("%s can't be an interface's name", quote(name))
+		return fmt.Errorf("%s is not a valid interface name", quote(name))
 	}
 	for _, b := range []byte(name) {
 		if notInName(b) {
-			return fmt.Errorf("%s can't be an interface's name: there is a %q in it", quote(name), b)
+			return fmt.Errorf("%s is not a valid interface name: it contains %q", quote(name), b)
 		}
 	}
 	return nil

@@ -7,9 +7,11 @@ import (
 	"path/filepath"
 	"runtime"
 	"testing"
+
+	"github.com/arpfabric/arpfabric/internal/lab/labtest"
 )
 
-// The benchmarks report what stays in memory of a configuration, in bytes a binding, beside the time.
+// The benchmarks report the time, and the memory that a configuration keeps, in bytes a binding.
 
 func BenchmarkLoadYAML40k(b *testing.B) {
 	const bindings = 40_000
@@ -26,9 +28,7 @@ func BenchmarkLoadEthers1M(b *testing.B) {
 	writeLargeEthers(b, filepath.Join(dir, "hosts.ethers"), bindings)
 	path := filepath.Join(dir, "lab.yaml")
 	yaml := "networks: {lab: {attach: {bridge: br0}, registry_files: [hosts.ethers]}}\n"
-	if err := os.WriteFile(path, []byte(yaml), 0o600); err != nil {
-		b.Fatal(err)
-	}
+	labtest.Write(b, path, yaml)
 	benchmarkLoad(b, path, bindings)
 }
 

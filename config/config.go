@@ -1,42 +1,48 @@
 package config
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"log/slog"
 	"net/netip"
 	"strings"
 
 	"github.com/arpfabric/arpfabric/responder"
+	"github.com/arpfabric/arpfabric/responder/registry"
 )
 
-// Config is a configuration without mistakes.
+// Config is a valid configuration.
 type Config struct {
-	Path     string    // of the YAML file
-	Files    []string  // that it was read from: the YAML file, then the registry_files
-	Networks []Network // at least one, sorted by name
+	Path     string            // the path of the YAML file
+	Files    []string          // the files that it was read from: the YAML file, then the registry_files
+	Digest   [sha256.Size]byte // of the content of Files
+	Networks []Network         // at least one, sorted by name
 	API      API
 	Metrics  Metrics
 	Log      Log
+	Store    Store
 }
 
 // Network is one virtual layer-3 network.
 type Network struct {
 	Name     string
-	Origin   responder.Origin // of its name in the file
+	Origin   registry.Origin // the place of its name in the file
 	Mode     Mode
 	Attach   Attachment
-	Subnet   netip.Prefix // the zero Prefix where the file names none
-	Gateway  netip.Addr   // the zero Addr where the file names none
-	Registry *responder.Registry
+	Subnet   netip.Prefix // the zero Prefix if the file has none
+	Gateway  netip.Addr   // the zero Addr if the file has none
+	Registry *registry.Registry
 	Policy   responder.Policy
-	// Guard is GuardNone, RateLimit 0 and OnStop Release where Attach.HasGuard is false.
+	// If Attach.HasGuard is false, Guard is GuardNone, RateLimit 0 and OnStop Release.
 	Guard     Guard
-	RateLimit uint32 // ARP frames that a port may send in a second; 0 for any number
+	RateLimit uint32 // ARP frames a second that a port may send; 0 for no limit
 	OnStop    OnStop
-	Inform    bool // guests hear of it at once when an address gets another MAC
+	Inform    bool // announce to guests that an address has another MAC
 
-	// PolicyOrigins says where each key of the policy that the file has is written. The others have their default.
-	PolicyOrigins map[string]responder.Origin
+	Allocation Allocation
+
+	// PolicyOrigins has the place of each key of the policy that is written in the file. Other keys have their default.
+	PolicyOrigins map[string]registry.Origin
 }
 
 // Summary describes the network in one line: "lab: vpc on bridge br0, 3 bindings, guard arp".
@@ -52,7 +58,7 @@ func (n *Network) Summary() string {
 	return summary
 }
 
-// GuardInForce is what the kernel keeps from the network's guests now: nothing while its mode is classic.
+// GuardInForce returns the guard that the kernel enforces: GuardNone if the mode is classic.
 func (n *Network) GuardInForce() Guard {
 	if n.Mode == Classic {
 		return GuardNone
@@ -60,93 +66,110 @@ func (n *Network) GuardInForce() Guard {
 	return n.Guard
 }
 
-// Mode is what the fabric does with the frames it sees.
+// Mode is the mode of a network.
 type Mode string
 
 // The modes of a network.
 const (
-	VPC     Mode = "vpc"     // intercept, answer, drop
-	Classic Mode = "classic" // change nothing, report what VPC would have done
+	VPC     Mode = "vpc"     // intercept ARP, answer it or drop it
+	Classic Mode = "classic" // change nothing, and report what VPC would do
 )
 
-// Attachment says where a network's guests are. Exactly one of Bridge, TAP, Interface and Sidecar is set,
-// but for a TAP that is put into a bridge, which has both.
-type Attachment struct {
-	Bridge    string   // all members are guest ports...
-	VLAN      uint16   // ...whose untagged frames are in this VLAN, where that is not 0...
-	Uplinks   []string // ...except these; only with Bridge and no TAP
-	TAP       string   // the fabric's own TAP, made when the fabric starts
-	Interface string   // guests are on the segment that this interface leads to
-	Sidecar   string   // the network namespace that has this interface is the guest
+// AttachKind is the kind of a network's attachment.
+type AttachKind uint8
+
+// The kinds of attachments.
+const (
+	AttachBridge    AttachKind = iota // guests are behind the members of a bridge
+	AttachTAP                         // guests are behind a TAP that the fabric makes when it starts
+	AttachInterface                   // guests are on the segment of an interface
+	AttachSidecar                     // the guest is the network namespace of an interface
+)
+
+// String returns "bridge", "tap", "interface" or "sidecar", the keys of the configuration.
+func (k AttachKind) String() string {
+	return [...]string{AttachBridge: "bridge", AttachTAP: "tap", AttachInterface: "interface", AttachSidecar: "sidecar"}[k]
 }
 
-// HasGuard reports whether the kernel can keep guests apart there.
-func (a Attachment) HasGuard() bool { return a.Bridge != "" || a.Sidecar != "" }
+// Attachment is where a network's guests are.
+type Attachment struct {
+	Kind    AttachKind
+	Device  string   // the TAP, the interface, or the sidecar's interface; empty for AttachBridge
+	Bridge  string   // the bridge, or the bridge that the TAP is a member of; empty if there is none
+	VLAN    uint16   // for AttachBridge: the VLAN of guests' untagged frames; 0 for the whole bridge
+	Uplinks []string // for AttachBridge: the members that are uplinks
+}
 
-// SeesPorts reports whether the fabric hears by which port of a bridge a guest's frame came in. What a TAP gets from
-// its bridge does not say so.
-func (a Attachment) SeesPorts() bool { return a.Bridge != "" && a.TAP == "" }
+// InBridge reports whether guests are behind the members of a bridge.
+func (a Attachment) InBridge() bool { return a.Bridge != "" }
 
-// String writes "bridge br0 vlan 10 (uplinks eth1, eth2)", "tap arp0 in bridge br0", "interface eth0" or
+// HasGuard reports whether the kernel can isolate guests on this attachment.
+func (a Attachment) HasGuard() bool { return a.InBridge() || a.Kind == AttachSidecar }
+
+// SeesPorts reports whether the fabric knows the bridge's ingress port of a guest's frame. A TAP does not receive that.
+func (a Attachment) SeesPorts() bool { return a.Kind == AttachBridge }
+
+// IsSame reports whether two attachments are the same, except for their uplinks.
+func (a Attachment) IsSame(b Attachment) bool {
+	return a.Kind == b.Kind && a.Device == b.Device && a.Bridge == b.Bridge && a.VLAN == b.VLAN
+}
+
+// String returns "bridge br0 vlan 10 (uplinks eth1, eth2)", "tap arp0 in bridge br0", "interface eth0" or
 // "sidecar eth0".
 func (a Attachment) String() string {
-	switch {
-	case a.TAP != "" && a.Bridge != "":
-		return "tap " + a.TAP + " in bridge " + a.Bridge
-	case a.TAP != "":
-		return "tap " + a.TAP
-	case a.Interface != "":
-		return "interface " + a.Interface
-	case a.Sidecar != "":
-		return "sidecar " + a.Sidecar
+	text := a.Kind.String() + " " + a.Device
+	if a.Kind == AttachBridge {
+		text += a.Bridge
+	} else if a.InBridge() {
+		text += " in bridge " + a.Bridge
 	}
-	bridge := "bridge " + a.Bridge
 	if a.VLAN != 0 {
-		bridge += fmt.Sprintf(" vlan %d", a.VLAN)
+		text += fmt.Sprintf(" vlan %d", a.VLAN)
 	}
 	switch len(a.Uplinks) {
 	case 0:
-		return bridge
+		return text
 	case 1:
-		return bridge + " (uplink " + a.Uplinks[0] + ")"
+		return text + " (uplink " + a.Uplinks[0] + ")"
 	}
-	return bridge + " (uplinks " + strings.Join(a.Uplinks, ", ") + ")"
+	return text + " (uplinks " + strings.Join(a.Uplinks, ", ") + ")"
 }
 
-// Guard is what the kernel keeps from a guest of a [VPC] network.
+// Guard is the set of frames that the kernel drops at the guest ports of a [VPC] network.
 type Guard string
 
 // The guards of a network.
 const (
-	GuardFull Guard = "full" // everything but IPv4 between its bindings, and what is named beside that
-	GuardARP  Guard = "arp"  // ARP
-	GuardNone Guard = "none" // nothing: somebody else's rules do it
+	GuardFull Guard = "full" // everything except an allow-list: IPv4 between bindings, DHCP, RARP
+	GuardARP  Guard = "arp"  // only ARP
+	GuardNone Guard = "none" // nothing; rules of the operator's own may isolate guests
 )
 
-// OnStop is what becomes of the guard when the fabric stops in good order.
+// OnStop is what the fabric does with the guard when it stops. After a crash the guard always stays.
 type OnStop string
 
-// What becomes of the guard.
+// The values of OnStop.
 const (
-	Release OnStop = "release" // it is removed: the bridge is a plain one again
-	Hold    OnStop = "hold"    // it stays: ARP goes unanswered, and nothing leaks
+	Release OnStop = "release" // remove the guard: the bridge floods again
+	Hold    OnStop = "hold"    // keep the guard: ARP gets no answer, and nothing leaks
 )
 
-// API says where the running fabric can be asked and told.
+// API is the configuration of the running fabric's API.
 type API struct {
-	Socket string // path of the unix socket; "" for no API
-	Group  string // that may use it beside root and the fabric's own user; "" for that of the fabric
+	Socket  string // the path of the unix socket; "" for no API
+	Group   string // the group that may use it, beside root and the fabric's own user; "" for the fabric's own group
+	Writers string // the group that may change allocations, beside root and the fabric's own user; "" for nobody else
 }
 
-// DefaultSocket is where the API is, and is looked for, when nothing else is said.
+// DefaultSocket is the default path of the API's socket, for the fabric and for its clients.
 const DefaultSocket = "/run/arpfabric/api.sock"
 
-// Metrics says where Prometheus can fetch the metrics.
+// Metrics is the configuration of the metrics for Prometheus.
 type Metrics struct {
-	Listen string // host:port; "" for nowhere
+	Listen string // host:port; "" for no metrics
 }
 
-// Log says how the fabric writes its log, on standard error.
+// Log is the configuration of the log, which goes to standard error.
 type Log struct {
 	Level  slog.Level
 	Format LogFormat

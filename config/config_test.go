@@ -5,7 +5,7 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/arpfabric/arpfabric/responder"
+	"github.com/arpfabric/arpfabric/responder/registry"
 )
 
 func TestSummary(t *testing.T) {
@@ -29,7 +29,7 @@ func TestSummary(t *testing.T) {
 			"lab: classic on bridge br0 (uplinks eth1, eth2), 1 binding",
 		},
 		{
-			Network{Mode: VPC, Attach: Attachment{TAP: "arp0", Bridge: "br0"}, Registry: one, Guard: GuardFull},
+			Network{Mode: VPC, Attach: Attachment{Kind: AttachTAP, Device: "arp0", Bridge: "br0"}, Registry: one, Guard: GuardFull},
 			"lab: vpc on tap arp0 in bridge br0, 1 binding, guard full",
 		},
 		{
@@ -37,15 +37,15 @@ func TestSummary(t *testing.T) {
 			"lab: vpc on bridge br0 vlan 10 (uplink eth1), 1 binding, guard arp",
 		},
 		{
-			Network{Mode: VPC, Attach: Attachment{Sidecar: "eth0"}, Registry: one, Guard: GuardFull},
+			Network{Mode: VPC, Attach: Attachment{Kind: AttachSidecar, Device: "eth0"}, Registry: one, Guard: GuardFull},
 			"lab: vpc on sidecar eth0, 1 binding, guard full",
 		},
 		{
-			Network{Mode: VPC, Attach: Attachment{TAP: "arp0"}, Registry: one, Guard: GuardNone},
+			Network{Mode: VPC, Attach: Attachment{Kind: AttachTAP, Device: "arp0"}, Registry: one, Guard: GuardNone},
 			"lab: vpc on tap arp0, 1 binding",
 		},
 		{
-			Network{Mode: VPC, Attach: Attachment{Interface: "eth0"}, Registry: one, Guard: GuardNone},
+			Network{Mode: VPC, Attach: Attachment{Kind: AttachInterface, Device: "eth0"}, Registry: one, Guard: GuardNone},
 			"lab: vpc on interface eth0, 1 binding",
 		},
 	}
@@ -66,14 +66,14 @@ func TestGuardInForce(t *testing.T) {
 	}
 }
 
-func registryOf(t *testing.T, addresses ...string) *responder.Registry {
+func registryOf(t *testing.T, addresses ...string) *registry.Registry {
 	t.Helper()
-	var bindings []responder.Binding
+	var bindings []registry.Binding
 	for _, text := range addresses {
 		addr := netip.MustParseAddr(text)
-		bindings = append(bindings, responder.Binding{First: addr, Last: addr, MAC: responder.MAC{2, 5: 1}})
+		bindings = append(bindings, registry.Binding{First: addr, Last: addr, MAC: registry.MAC{2, 5: 1}})
 	}
-	registry, err := responder.NewRegistry(slices.Values(bindings))
+	registry, err := registry.New(slices.Values(bindings))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,6 +2,8 @@ package config
 
 import (
 	"cmp"
+	"crypto/sha256"
+	"fmt"
 	"log/slog"
 	"maps"
 	"net/netip"
@@ -9,35 +11,35 @@ import (
 	"reflect"
 	"regexp"
 	"slices"
-	"strconv"
 
 	"github.com/arpfabric/arpfabric/responder"
+	"github.com/arpfabric/arpfabric/responder/registry"
 )
 
-// A converter makes the typed Config of the raw one.
+// A converter converts the raw configuration to the typed one.
 type converter struct {
 	*report
-	dir    string   // of the YAML file
-	files  []string // that were read besides
-	claims map[string][]claim
+	dir  string                    // the folder of the YAML file
+	uses map[string][]interfaceUse // by the interface's name
 }
 
-// convert returns a Config that is good for something only if no problem was reported.
+// convert returns a Config, which is valid only if no problem was reported.
 func (r *report) convert(raw *rawConfig) *Config {
-	c := converter{report: r, dir: filepath.Dir(r.file), claims: map[string][]claim{}}
+	c := converter{report: r, dir: filepath.Dir(r.file), uses: map[string][]interfaceUse{}}
 	if len(raw.Networks) == 0 && !raw.broken {
-		c.add(place{line: raw.line, path: "networks"}, "there is no network: a configuration needs at least one")
+		c.add(place{line: raw.line, path: "networks"}, "no networks; a configuration needs at least one")
 	}
-	config := &Config{Path: r.file, API: c.api(raw.API), Metrics: c.metrics(raw.Metrics), Log: toLog(raw.Log)}
+	config := &Config{Path: r.file, API: c.api(raw.API), Metrics: c.metrics(raw.Metrics), Log: toLog(raw.Log),
+		Store: c.store(raw.Store)}
 	for _, name := range inFileOrder(raw.Networks) {
 		config.Networks = append(config.Networks, c.network(name, raw.Networks[name]))
 	}
-	config.Files = append([]string{r.file}, c.files...)
+	config.Files, config.Digest = r.read, sha256.Sum256(r.digests)
 	slices.SortFunc(config.Networks, func(a, b Network) int { return cmp.Compare(a.Name, b.Name) })
 	return config
 }
 
-// inFileOrder returns the names of the networks so that of two that want the same thing, the later one
+// inFileOrder returns the names of the networks in the order of the file, so that the later of two networks in conflict
 // is reported.
 func inFileOrder(networks map[string]*rawNetwork) []string {
 	return slices.SortedFunc(maps.Keys(networks), func(a, b string) int {
@@ -60,8 +62,8 @@ var networkName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$`)
 
 func (c *converter) network(name string, raw *rawNetwork) Network {
 	if !networkName.MatchString(name) {
-		c.add(raw.place, "%s can't be a network's name: want 1 to 63 letters, digits, '-', '_' and '.', "+
-			"a letter or digit first", quote(name))
+		c.add(raw.place, "%s is not a valid network name: want 1 to 63 letters, digits, '-', '_' and '.', "+
+			"starting with a letter or digit", quote(name))
 	}
 	n := Network{
 		Name:   name,
@@ -82,8 +84,12 @@ func (c *converter) network(name string, raw *rawNetwork) Network {
 		n.RateLimit = c.rateLimit(raw.Policy.RateLimit)
 		c.checkSidecarGuard(raw)
 	}
+	c.checkUnknownTarget(raw)
+	// The registry comes last: it checks bindings against the subnet and the gateway.
 	n.Gateway = c.gateway(raw.Gateway, n.Subnet)
+	n.Policy.Gateway = n.Gateway
 	n.Registry = c.registry(&n, raw)
+	n.Allocation = c.allocation(raw.Allocation, n.Subnet)
 	return n
 }
 
@@ -113,15 +119,17 @@ func (c *converter) gateway(raw value, subnet netip.Prefix) netip.Addr {
 	return addr
 }
 
-// DenyMAC answers probes for addresses without a binding where the policy is `unallocated_probe: deny`.
+// DenyMAC is the MAC in answers to probes for addresses without a binding, with the policy `unallocated_probe: deny`.
 // It is unicast and locally administered (IEEE 802-2014, 8.4.4), and no host has it: 02, then "ARPFB".
-var DenyMAC = responder.MAC{0x02, 'A', 'R', 'P', 'F', 'B'}
+var DenyMAC = registry.MAC{0x02, 'A', 'R', 'P', 'F', 'B'}
 
 func toPolicy(raw rawPolicy) responder.Policy {
 	p := responder.Policy{
 		AnySender:       raw.Sender.text == "any",
 		IgnoreSelfProbe: raw.SelfProbe.text == "drop",
 		PassIPv6:        raw.IPv6.text == "pass",
+
+		UnknownToUplinks: raw.UnknownTarget.text == "uplink",
 	}
 	if raw.UnallocatedProbe.text == "deny" {
 		p.DenyMAC = DenyMAC
@@ -129,13 +137,13 @@ func toPolicy(raw rawPolicy) responder.Policy {
 	return p
 }
 
-func (r *report) origin(at place) responder.Origin {
-	return responder.Origin{File: r.file, Line: at.line}
+func (r *report) origin(at place) registry.Origin {
+	return registry.Origin{Source: r.file, Line: at.line}
 }
 
-// policyOrigins returns where the keys of a policy are written.
-func (r *report) policyOrigins(raw rawPolicy) map[string]responder.Origin {
-	origins := map[string]responder.Origin{}
+// policyOrigins returns the places of the keys of a policy that are written.
+func (r *report) policyOrigins(raw rawPolicy) map[string]registry.Origin {
+	origins := map[string]registry.Origin{}
 	policy := reflect.ValueOf(raw)
 	for key, i := range fieldsOf(policy.Type()) {
 		if v, ok := policy.Field(i).Interface().(value); ok && v.written() {
@@ -145,32 +153,37 @@ func (r *report) policyOrigins(raw rawPolicy) map[string]responder.Origin {
 	return origins
 }
 
-// refuseGuard reports what is written about a guard where there is none.
+// refuseGuard reports the keys for a guard in a network that has none.
 func (c *converter) refuseGuard(raw rawPolicy) {
 	for _, v := range []value{raw.IPv6, raw.Guard, raw.RateLimit, raw.OnStop} {
 		if v.written() {
-			c.add(v.place, "there is no guard here: only a bridge and a sidecar have one, and this network is attached to neither")
+			c.add(v.place, "this network has no guard: only a network on a bridge or a sidecar has one")
 		}
 	}
 }
 
-// checkSidecarGuard reports a sidecar without a guard: the guard is how it hears what its guest asks.
+// checkSidecarGuard reports a sidecar without a guard: its guest's requests arrive through the guard.
 func (c *converter) checkSidecarGuard(raw *rawNetwork) {
 	if guard := raw.Policy.Guard; raw.Attach != nil && raw.Attach.Sidecar.written() && guard.text == string(GuardNone) {
-		c.add(guard.place, "a sidecar needs its guard, which hands it what its guest asks: want full or arp")
+		c.add(guard.place, "a sidecar needs its guard, which delivers the guest's requests to arpfabric: want full or arp")
 	}
 }
 
-// mostFrames is the highest rate limit: more frames than a port can send in a second.
+// checkUnknownTarget reports unknown_target: uplink in a network without uplinks.
+func (c *converter) checkUnknownTarget(raw *rawNetwork) {
+	target := raw.Policy.UnknownTarget
+	if target.text == "uplink" && raw.Attach != nil && !raw.Attach.broken && len(raw.Attach.Uplinks) == 0 {
+		c.add(target.place, "this network has no uplinks: list them under attach.uplinks, on a bridge")
+	}
+}
+
+// mostFrames is the highest rate limit, in frames a second. It is more than a port can send.
 const mostFrames = 100_000_000
 
 func (c *converter) rateLimit(raw value) uint32 {
 	if raw.broken || raw.text == off {
 		return 0
 	}
-	frames, err := strconv.ParseUint(raw.text, 10, 32)
-	if err != nil || frames < 1 || frames > mostFrames {
-		c.add(raw.place, "want the ARP frames that a port may send in a second, 1 to %d, or off, not %s", mostFrames, quote(raw.text))
-	}
-	return uint32(frames)
+	return uint32(c.number(raw, 1, mostFrames,
+		fmt.Sprintf("the number of ARP frames a second that a port may send, 1 to %d, or off", mostFrames)))
 }

@@ -9,14 +9,14 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// A custom type reads its node by itself.
+// A custom type decodes its own node.
 type custom interface {
-	// decode fills the receiver from n and reports whether it could.
+	// decode fills the receiver from n, and reports whether it succeeded.
 	decode(r *report, n *yaml.Node, at place) bool
 }
 
-// decode fills one of the raw types from n, and reports what does not fit. It returns false if n is
-// something else altogether, and so nothing was filled.
+// decode fills one of the raw types from n, and reports mistakes. It returns false if n has another type, so that nothing
+// was filled.
 func (r *report) decode(n *yaml.Node, at place, into reflect.Value) bool {
 	if c, ok := into.Addr().Interface().(custom); ok {
 		return c.decode(r, n, at)
@@ -38,7 +38,7 @@ func (r *report) decode(n *yaml.Node, at place, into reflect.Value) bool {
 // decodeStruct fills a struct of values from a mapping with the keys of its yaml tags.
 func (r *report) decodeStruct(n *yaml.Node, at place, into reflect.Value) bool {
 	fields := fieldsOf(into.Type())
-	setDefaults(into)
+	setDefaults(into) // first, because decoding overwrites the defaults
 	self := into.Addr().Interface().(interface{ setPlace(place) })
 	if !isMapping(n) {
 		r.refuse(n, at, "a mapping with the keys "+joined(keys(fields), "and"))
@@ -57,8 +57,8 @@ func (r *report) decodeStruct(n *yaml.Node, at place, into reflect.Value) bool {
 	return true
 }
 
-// decodeField fills field i of a struct. It returns false if the struct is broken by that: the field
-// could not be read, and is of a kind that does not say so itself.
+// decodeField fills field i of a struct. It returns false if the struct is broken: the field could not be read, and is a
+// list or a map, which have no place to record that.
 func (r *report) decodeField(p pair, into reflect.Value, i int) bool {
 	field := into.Field(i)
 	if !r.decode(p.value, p.place, field) {
@@ -97,8 +97,8 @@ func (r *report) decodeList(n *yaml.Node, at place, into reflect.Value) bool {
 	return true
 }
 
-// decode takes the text of any scalar as it stands in the file: what YAML makes of an unquoted 12, yes or
-// 12:34:56:12:34:56 does not matter here.
+// decode reads the text of any scalar as it is written in the file. It ignores the type that YAML gives to an unquoted
+// 12, yes or 12:34:56:12:34:56.
 func (v *value) decode(r *report, n *yaml.Node, at place) bool {
 	at.line = n.Line
 	switch {
@@ -106,7 +106,7 @@ func (v *value) decode(r *report, n *yaml.Node, at place) bool {
 		r.refuse(n, at, "one value")
 		at.broken = true
 	case isNull(n):
-		r.add(at, "there is no value here")
+		r.add(at, "no value")
 		at.broken = true
 	default:
 		v.text = n.Value
@@ -115,15 +115,15 @@ func (v *value) decode(r *report, n *yaml.Node, at place) bool {
 	return !at.broken
 }
 
-// A pair is one key of a mapping and what stands under it.
+// A pair is one key of a mapping and its value.
 type pair struct {
 	key string
 	place
 	value *yaml.Node
 }
 
-// pairs returns a mapping's pairs, each key once, and reports the others. The check of the YAML library
-// for duplicate keys is no use for large registries: it compares every key with every other.
+// pairs returns a mapping's pairs, each key once, and reports duplicate keys. The YAML library's own check for duplicates
+// compares every key with every other, which takes too long for large registries.
 func (r *report) pairs(n *yaml.Node, at place) []pair {
 	list := make([]pair, 0, len(n.Content)/2)
 	lines := make(map[string]int, len(n.Content)/2)
@@ -131,11 +131,11 @@ func (r *report) pairs(n *yaml.Node, at place) []pair {
 		key := n.Content[i]
 		where := at.key(key.Value, key.Line)
 		switch {
-		case key.Kind == yaml.AliasNode || isMerge(key): // refused by parseYAML
+		case key.Kind == yaml.AliasNode || isMerge(key): // reported by parseYAML
 		case key.Kind != yaml.ScalarNode:
-			r.add(place{line: key.Line, path: at.path}, "a key is one value, not %s", kindOf(key))
+			r.add(place{line: key.Line, path: at.path}, "a key must be one value, not %s", kindOf(key))
 		case lines[key.Value] > 0:
-			r.add(where, "this key is here twice, first in line %d", lines[key.Value])
+			r.add(where, "duplicate key, first in line %d", lines[key.Value])
 		default:
 			lines[key.Value] = key.Line
 			list = append(list, pair{key.Value, where, n.Content[i+1]})
@@ -144,13 +144,13 @@ func (r *report) pairs(n *yaml.Node, at place) []pair {
 	return list
 }
 
-// isMapping reports whether n is a mapping. An absent value is one too, without keys: all of them may be
-// in comments.
+// isMapping reports whether n is a mapping. A missing value counts as an empty mapping, because all of its keys may be
+// commented out.
 func isMapping(n *yaml.Node) bool { return n.Kind == yaml.MappingNode || isNull(n) }
 
-// refuse reports that n is not what it should be.
+// refuse reports that n has the wrong type.
 func (r *report) refuse(n *yaml.Node, at place, want string) {
-	if n.Kind != yaml.AliasNode { // refused by parseYAML
+	if n.Kind != yaml.AliasNode { // reported by parseYAML
 		r.add(at, "want %s, not %s", want, kindOf(n))
 	}
 }
@@ -164,8 +164,8 @@ func (r *report) checkOneOf(v *value, oneof string) {
 	r.add(v.place, "want %s, not %s", joined(words, "or"), quote(v.text))
 }
 
-// addUnknown reports an unknown key. It returns true if the key was probably meant for another, which is
-// not really missing then.
+// addUnknown reports an unknown key. It returns true if the key is probably a misspelt one, so that the key it was
+// meant to be is not reported as missing.
 func (r *report) addUnknown(p pair, fields map[string]int) (misspelled bool) {
 	best := nearest(p.key, keys(fields))
 	if best != "" {
@@ -187,8 +187,7 @@ func fieldsOf(t reflect.Type) map[string]int {
 	return fields
 }
 
-// setDefaults gives the values in a struct, and in the structs in it, what they have when nothing is
-// written.
+// setDefaults sets the values in a struct, and in the structs in it, to their defaults.
 func setDefaults(into reflect.Value) {
 	for _, i := range fieldsOf(into.Type()) {
 		field := into.Field(i)
@@ -202,7 +201,7 @@ func setDefaults(into reflect.Value) {
 
 func keys(fields map[string]int) []string { return slices.Sorted(maps.Keys(fields)) }
 
-// joined writes "debug, info, warn or error".
+// joined returns "debug, info, warn or error". It needs at least two words.
 func joined(words []string, conjunction string) string {
 	last := len(words) - 1
 	return strings.Join(words[:last], ", ") + " " + conjunction + " " + words[last]

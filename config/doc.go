@@ -1,13 +1,13 @@
-// Package config reads arpfabric's configuration: one YAML file and the ethers(5) files it names.
+// Package config reads arpfabric's configuration: one YAML file and the ethers(5) files that it names.
 //
-// [Load] returns a [Config] in which every value has been checked and every registry built, or a
-// [Problems] with everything that is wrong, each with its file, line and path, sorted as a compiler would. It says
-// which files those are in both cases.
+// [Load] returns a [Config] in which every value is checked and every registry is built, or a [Problems] with all
+// mistakes, each with its file, line and path, sorted like a compiler's errors. In both cases it returns the names of the
+// files.
 //
-// Of YAML it takes one document of mappings, lists and plain values, and refuses anchors, aliases, merge
-// keys and tags. It reads values as they are written, whatever YAML would make of an unquoted number or
-// yes. Names of hosts in ethers files are not resolved: they are errors.
+// The YAML file is one document of mappings, lists and plain values. Anchors, aliases, merge keys and tags are errors.
+// Values are read as they are written, regardless of the type that YAML gives to an unquoted number or yes. Host names in
+// ethers files are not resolved; they are errors.
 //
-// The package does not look at the machine: whether a bridge exists, or a privilege is missing, is found
-// out when the fabric starts.
+// The package does not look at the machine. Whether a bridge exists, or a privilege is missing, is known only when the
+// fabric starts.
 package config

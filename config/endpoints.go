@@ -7,30 +7,32 @@ import (
 	"strconv"
 )
 
-// off is written where there is to be none.
+// off is the value that switches a feature off.
 const off = "off"
 
-// longestSocket is how long the path of a unix socket may be, in bytes: one less than sun_path (unix(7)).
+// longestSocket is the longest path of a unix socket, in bytes: one less than sun_path (unix(7)), for the final zero.
 const longestSocket = 107
 
 func (c *converter) api(raw rawAPI) API {
-	api := API{Socket: raw.Socket.text, Group: raw.Group.text}
+	api := API{Socket: raw.Socket.text, Group: raw.Group.text, Writers: raw.Writers.text}
 	switch {
 	case raw.Socket.broken:
 	case api.Socket == off:
 		api.Socket = ""
 	case !filepath.IsAbs(api.Socket):
-		c.add(raw.Socket.place, "want the path of a unix socket, with / at its beginning, or off, not %s", quote(api.Socket))
+		c.add(raw.Socket.place, "want the absolute path of a unix socket, or off, not %s", quote(api.Socket))
 	case len(api.Socket) > longestSocket:
-		c.add(raw.Socket.place, "the path of a unix socket can't be longer than %d bytes; this one has %d", longestSocket, len(api.Socket))
+		c.add(raw.Socket.place, "the path of a unix socket cannot be longer than %d bytes; this one has %d", longestSocket, len(api.Socket))
 	}
-	if raw.Group.readable() && !groupName.MatchString(api.Group) {
-		c.add(raw.Group.place, "%s can't be a group: want its name or its number", quote(api.Group))
+	for _, group := range []value{raw.Group, raw.Writers} {
+		if group.readable() && !groupName.MatchString(group.text) {
+			c.add(group.place, "%s is not a valid group: want a name or a number", quote(group.text))
+		}
 	}
 	return api
 }
 
-// groupName is what useradd(8) and the number of a group look like.
+// groupName matches names of groups (groupadd(8)) and their numbers.
 var groupName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}$`)
 
 func (c *converter) metrics(raw rawMetrics) Metrics {

@@ -13,16 +13,16 @@ import (
 	"strings"
 	"unicode"
 
-	"github.com/arpfabric/arpfabric/responder"
+	"github.com/arpfabric/arpfabric/responder/registry"
 )
 
-// maxFileProblems is how many problems of one ethers file are reported: where there are more, it is
-// something other than an ethers file.
+// maxFileProblems is the number of problems that are reported for one ethers file. A file with more is probably not an
+// ethers file.
 const maxFileProblems = 1000
 
-// fromFile streams the bindings of an ethers file, and reports the lines that are wrong.
-func (s *source) fromFile(entry value) iter.Seq[responder.Binding] {
-	return func(yield func(responder.Binding) bool) {
+// fromFile streams the bindings of an ethers file, and reports invalid lines.
+func (s *source) fromFile(entry value) iter.Seq[registry.Binding] {
+	return func(yield func(registry.Binding) bool) {
 		path, file := s.openEthers(entry)
 		if file == nil {
 			s.incomplete = true
@@ -38,7 +38,7 @@ func (s *source) fromFile(entry value) iter.Seq[responder.Binding] {
 				s.problems = append(s.problems, Problem{path, binding.Origin.Line, entry.path, err.Error()})
 				s.incomplete = true
 				if bad++; bad == maxFileProblems {
-					s.add(entry.place, "%s has %d problems up to line %d, and was read no further",
+					s.add(entry.place, "%s has %d problems up to line %d; the rest was not read",
 						path, bad, binding.Origin.Line)
 					return
 				}
@@ -47,20 +47,20 @@ func (s *source) fromFile(entry value) iter.Seq[responder.Binding] {
 			}
 		}
 		if good+bad == 0 && !s.mayBeEmpty() {
-			s.add(entry.place, "there is no binding in %s", path)
+			s.add(entry.place, "no bindings in %s", path)
 			s.incomplete = true
 		}
 	}
 }
 
-// openEthers opens the file that an entry of registry_files names. Where it can't, it reports why and
-// returns none.
+// openEthers opens the file that an entry of registry_files names, and returns its path. If it cannot, it reports why and
+// returns no file.
 func (s *source) openEthers(entry value) (string, *os.File) {
 	if !entry.readable() {
 		return "", nil
 	}
 	if entry.text == "" || strings.ContainsFunc(entry.text, unicode.IsControl) {
-		s.add(entry.place, "%s can't be a file's name", quote(entry.text))
+		s.add(entry.place, "%s is not a valid file name", quote(entry.text))
 		return "", nil
 	}
 	path := filepath.Clean(entry.text)
@@ -71,8 +71,9 @@ func (s *source) openEthers(entry value) (string, *os.File) {
 		s.add(entry.place, "%s is listed twice, first in line %d", path, earlier.line)
 		return "", nil
 	}
+	// The file is recorded before it is opened: a file that is missing now is watched for, too.
 	s.files[path] = entry
-	s.converter.files = append(s.converter.files, path)
+	s.willRead(path)
 	file, err := openRegular(path)
 	if err != nil {
 		s.add(entry.place, "%s: %s", path, err)
@@ -80,32 +81,32 @@ func (s *source) openEthers(entry value) (string, *os.File) {
 	return path, file
 }
 
-// maxEthersLine is how long a line of an ethers file may be, in bytes, its end included.
+// maxEthersLine is the longest line of an ethers file, in bytes, with its line end.
 const maxEthersLine = 4096
 
 var errLongLine = fmt.Errorf("the line is longer than %d bytes", maxEthersLine)
 
-// readEthers streams the bindings of an ethers(5) file: a MAC and an IPv4 address a line, comments from a
-// '#' to the end of the line. For a line that is something else it yields an error, and a binding with
-// nothing but its Origin. It keeps one line in memory.
-func readEthers(r io.Reader, file string) iter.Seq2[responder.Binding, error] {
-	return func(yield func(responder.Binding, error) bool) {
+// readEthers streams the bindings of an ethers(5) file: a MAC and an IPv4 address a line, and comments from a '#' to
+// the end of the line. For an invalid line it yields an error, and a binding that only has its Origin. It keeps one
+// line in memory.
+func readEthers(r io.Reader, file string) iter.Seq2[registry.Binding, error] {
+	return func(yield func(registry.Binding, error) bool) {
 		lines := bufio.NewReaderSize(r, maxEthersLine)
 		for number := 1; ; number++ {
 			line, err := readLine(lines)
 			if err == io.EOF {
 				return
 			}
-			readable := err == nil || err == errLongLine
+			readable := err == nil || err == errLongLine // after any other error, reading cannot go on
 			line, _, _ = bytes.Cut(line, []byte("#"))
 			if line = bytes.TrimSpace(line); len(line) == 0 && err == nil {
 				continue
 			}
-			var binding responder.Binding
+			var binding registry.Binding
 			if err == nil {
 				binding, err = parseEthers(line)
 			}
-			binding.Origin = responder.Origin{File: file, Line: number}
+			binding.Origin = registry.Origin{Source: file, Line: number}
 			if !yield(binding, err) || !readable {
 				return
 			}
@@ -113,8 +114,7 @@ func readEthers(r io.Reader, file string) iter.Seq2[responder.Binding, error] {
 	}
 }
 
-// readLine returns the next line without its end. After errLongLine, which stands for a line, it goes on
-// with the next.
+// readLine returns the next line without its line end. It returns errLongLine for a line that is too long, and skips it.
 func readLine(r *bufio.Reader) ([]byte, error) {
 	line, more, err := r.ReadLine()
 	if !more {
@@ -126,16 +126,16 @@ func readLine(r *bufio.Reader) ([]byte, error) {
 	return nil, errLongLine
 }
 
-// parseEthers reads what stands in a line of an ethers file.
-func parseEthers(line []byte) (responder.Binding, error) {
+// parseEthers parses a line of an ethers file.
+func parseEthers(line []byte) (registry.Binding, error) {
 	first, rest := cutSpace(line)
 	second, rest := cutSpace(rest)
 	if len(second) == 0 || len(rest) > 0 {
-		return responder.Binding{}, errors.New("want a MAC and an IPv4 address, as in 02:00:06:de:54:a8 10.239.0.101")
+		return registry.Binding{}, errors.New("want a MAC and an IPv4 address, as in 02:00:06:de:54:a8 10.239.0.101")
 	}
 	mac, ok := parseEthersMAC(first)
 	if !ok {
-		return responder.Binding{}, fmt.Errorf("%s is not a MAC: want a MAC and an IPv4 address, "+
+		return registry.Binding{}, fmt.Errorf("%s is not a MAC: want a MAC and an IPv4 address, "+
 			"as in 02:00:06:de:54:a8 10.239.0.101", quote(string(first)))
 	}
 	addr, err := parseAddress(string(second))
@@ -143,12 +143,12 @@ func parseEthers(line []byte) (responder.Binding, error) {
 		err = fmt.Errorf("%s is a name, and names are not resolved: write the host's IPv4 address", quote(string(second)))
 	}
 	if err != nil {
-		return responder.Binding{}, err
+		return registry.Binding{}, err
 	}
-	return responder.Binding{First: addr, Last: addr, MAC: mac}, nil
+	return registry.Binding{First: addr, Last: addr, MAC: mac}, nil
 }
 
-// cutSpace returns the text before the first white space of line, and after it.
+// cutSpace returns the text before and after the first white space of line.
 func cutSpace(line []byte) (before, after []byte) {
 	i := bytes.IndexAny(line, " \t")
 	if i < 0 {
@@ -157,15 +157,14 @@ func cutSpace(line []byte) (before, after []byte) {
 	return line[:i], bytes.TrimLeft(line[i:], " \t")
 }
 
-// parseEthersMAC reads a MAC as ethers(5) spells it: six hexadecimal numbers from 0 to ff, with colons
-// between them.
-func parseEthersMAC(text []byte) (responder.MAC, bool) {
-	var mac responder.MAC
+// parseEthersMAC parses a MAC as in ethers(5): six hexadecimal numbers from 0 to ff, separated by colons.
+func parseEthersMAC(text []byte) (registry.MAC, bool) {
+	var mac registry.MAC
 	for i := range mac {
 		number, rest, more := bytes.Cut(text, []byte(":"))
 		n, err := strconv.ParseUint(string(number), 16, 8)
 		if err != nil || len(number) > 2 || more != (i < len(mac)-1) {
-			return responder.MAC{}, false
+			return registry.MAC{}, false
 		}
 		mac[i], text = byte(n), rest
 	}

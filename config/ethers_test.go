@@ -11,9 +11,9 @@ import (
 	"testing"
 	"testing/iotest"
 
+	"github.com/arpfabric/arpfabric/internal/lab/labtest"
+	"github.com/arpfabric/arpfabric/responder/registry"
 	"github.com/google/go-cmp/cmp"
-
-	"github.com/arpfabric/arpfabric/responder"
 )
 
 func TestReadEthers(t *testing.T) {
@@ -30,7 +30,7 @@ func TestReadEthers(t *testing.T) {
 		{"white space", "\t2:0:6:de:54:a8 \t  10.239.0.101\t \n", []string{"f:1 10.239.0.101 is-at 02:00:06:de:54:a8"}},
 		{"single digits", "2:0:6:de:54:a8 10.239.0.101\n", []string{"f:1 10.239.0.101 is-at 02:00:06:de:54:a8"}},
 		{"capitals", "02:00:06:DE:54:A8 10.239.0.101\n", []string{"f:1 10.239.0.101 is-at 02:00:06:de:54:a8"}},
-		{"a comment behind", "2:0:6:de:54:a8 10.239.0.101# db\n", []string{"f:1 10.239.0.101 is-at 02:00:06:de:54:a8"}},
+		{"a comment after the address", "2:0:6:de:54:a8 10.239.0.101# db\n", []string{"f:1 10.239.0.101 is-at 02:00:06:de:54:a8"}},
 		{"a long line, and what follows", long + "x\n2:0:6:de:54:a8 10.239.0.101\n", []string{
 			"f:1 the line is longer than 4096 bytes",
 			"f:2 10.239.0.101 is-at 02:00:06:de:54:a8",
@@ -59,7 +59,7 @@ func TestReadEthersStopsWhereReadingFails(t *testing.T) {
 	}
 }
 
-// ethersLines describes all that an ethers file named f yields.
+// ethersLines describes the bindings and errors of an ethers file named f.
 func ethersLines(r io.Reader) []string {
 	var lines []string
 	for binding, err := range readEthers(r, "f") {
@@ -72,25 +72,24 @@ func ethersLines(r io.Reader) []string {
 	return lines
 }
 
-// TestSomethingOtherThanEthers names a large file of something else under registry_files: its problems
-// have an end.
-func TestSomethingOtherThanEthers(t *testing.T) {
+// TestNotAnEthersFile expects a limit on the problems of a large file that is not an ethers file.
+func TestNotAnEthersFile(t *testing.T) {
 	t.Chdir(t.TempDir())
-	writeFile(t, "lab.yaml", "networks:\n  lab:\n    attach: {bridge: br0}\n    registry_files: [binary]\n")
-	writeFile(t, "binary", strings.Repeat("x\n", 100_000))
+	labtest.Write(t, "lab.yaml", "networks:\n  lab:\n    attach: {bridge: br0}\n    registry_files: [binary]\n")
+	labtest.Write(t, "binary", strings.Repeat("x\n", 100_000))
 	got := problemsOf("lab.yaml")
 	if len(got) != maxFileProblems+1 {
 		t.Errorf("%d problems, want %d", len(got), maxFileProblems+1)
 	}
 	want := "lab.yaml:4: networks.lab.registry_files[0]: " +
-		"binary has 1000 problems up to line 1000, and was read no further"
+		"binary has 1000 problems up to line 1000; the rest was not read"
 	if last := got[len(got)-1]; last != want {
 		t.Errorf("got  %s\nwant %s", last, want)
 	}
 }
 
-// FuzzEthers holds the reader against the standard library, which reads the same from each line but for
-// the numbers of one digit: those are given their zeros first.
+// FuzzEthers compares the reader with the parsers of the standard library. These require two digits in each number of a
+// MAC, so oracle adds the zeros.
 func FuzzEthers(f *testing.F) {
 	f.Add([]byte("# hosts\n02:00:06:de:54:a8 10.239.0.101 # db\r\n2:0:6:de:54:a8\t10.239.0.102"))
 	f.Add([]byte("02:00:06:de:54:a8 db\n10.239.0.1 02:00:06:de:54:a8\n\xff\n"))
@@ -113,7 +112,7 @@ func FuzzEthers(f *testing.F) {
 	})
 }
 
-// oracle returns what a line of an ethers file means: a binding, "wrong", or nothing.
+// oracle parses a line of an ethers file. It returns a binding, "wrong", or "" for an empty line.
 func oracle(line []byte) string {
 	text, _, _ := strings.Cut(strings.TrimSuffix(string(line), "\r"), "#")
 	fields := strings.FieldsFunc(strings.TrimSpace(text), func(c rune) bool { return c == ' ' || c == '\t' })
@@ -137,5 +136,5 @@ func oracle(line []byte) string {
 	if err != nil || len(mac) != 6 || len(numbers) != 6 || addrErr != nil || !addr.Is4() {
 		return "wrong"
 	}
-	return responder.Binding{First: addr, Last: addr, MAC: responder.MAC(mac)}.String()
+	return registry.Binding{First: addr, Last: addr, MAC: registry.MAC(mac)}.String()
 }

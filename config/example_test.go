@@ -9,7 +9,7 @@ import (
 	"github.com/arpfabric/arpfabric/config"
 )
 
-// A configuration is loaded whole, with its registries, which can be asked right away.
+// A loaded configuration includes its registries.
 func ExampleLoad() {
 	c, err := config.Load("../examples/hypervisor.yaml")
 	if err != nil {
@@ -28,7 +28,7 @@ func ExampleLoad() {
 	// 10.239.0.130 is canary at 02:00:09:de:54:a8
 }
 
-// What is wrong with a configuration is reported all at once, each mistake with its place.
+// All mistakes in a configuration are reported at once, each with its place.
 func ExampleLoad_problems() {
 	_, err := config.Load("testdata/problems/misspelled/lab.yaml")
 	var problems config.Problems

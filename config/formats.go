@@ -2,13 +2,13 @@ package config
 
 import "reflect"
 
-// anyScalar is what a value without a format may be: the decoder takes the text of any scalar.
+// anyScalar are the types of a value without a format. The decoder reads the text of any scalar.
 var anyScalar = []string{"string", "number", "boolean"}
 
-// Regular expressions of the parts that formats are made of.
+// Regular expressions for the parts of formats.
 const (
 	octet = `(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])`
-	// hostOctet is the first one of an address that a host can have: not 0, 127, or 224 and up.
+	// hostOctet is the first octet of an address that a host can have: not 0, 127, or 224 and higher.
 	hostOctet = `(22[0-3]|2[01][0-9]|1[013-9][0-9]|12[0-689]|[1-9][0-9]|[1-9])`
 	octets    = `(\.` + octet + `){3}`
 	host      = hostOctet + octets
@@ -19,9 +19,9 @@ const (
 	vlanID = `(409[0-4]|40[0-8][0-9]|[1-3][0-9]{3}|[1-9][0-9]{0,2})`
 )
 
-// formats is what values look like, by the format tags of the raw types, and "network" and "addresses", which are
-// keys. A format may take what convert.go refuses, as far as there is no better way to say it: an interface's name is
-// counted in bytes there, not in characters.
+// formats are the schemas of values, by the format tags of the raw types; "network" and "addresses" are the schemas of
+// keys. A format may accept a value that convert.go rejects, if a schema cannot express the rule: convert.go counts the
+// bytes of an interface's name, a schema its characters.
 var formats = map[string]schema{
 	"":          {Type: anyScalar},
 	"network":   {Pattern: networkName.String()},
@@ -34,6 +34,13 @@ var formats = map[string]schema{
 			hexByte + `(\.` + hexByte + hexByte + `){2})$`,
 		Not: &schema{Pattern: `^[0:.-]*$`},
 	},
+	"range": {Type: []string{"string"}, Pattern: `^` + host + `(-` + host + `|` + length + `)?$`},
+	"macpattern": {
+		Type:    []string{"string"},
+		Pattern: `^` + unicast + `(:(` + hexByte + `|\*)){5}$`,
+		Not:     &schema{Pattern: `^[^*]*$`},
+	},
+	"duration": {Type: []string{"string"}, Pattern: `^([0-9]+(\.[0-9]*)?(ns|us|ms|s|m|h))+$`},
 	"interface": {
 		Type:    anyScalar,
 		Pattern: `^[^\x00-\x20/:%\x7f]{1,15}$`,
@@ -55,14 +62,14 @@ var formats = map[string]schema{
 	},
 }
 
-// rules is what the fields of a raw type don't say: what is required, and what goes with what.
+// rules are the rules that the fields of a raw type do not express: required keys, and keys that depend on each other.
 var rules = map[reflect.Type][]string{
 	reflect.TypeFor[rawConfig](): {
 		`{"type": "object", "required": ["networks"], "properties": {"networks": {"type": "object", "minProperties": 1}}}`,
 	},
 	reflect.TypeFor[rawNetwork](): {
 		`{"type": "object", "required": ["attach"]}`,
-		needsBinding, portNeedsBridge, guardNeedsBridge, sidecarNeedsGuard,
+		needsBinding, portNeedsBridge, guardNeedsBridge, sidecarNeedsGuard, unknownTargetNeedsUplink,
 	},
 	reflect.TypeFor[rawAttach](): {
 		`{
@@ -74,8 +81,13 @@ var rules = map[reflect.Type][]string{
 			"then": {"properties": {"vlan": false, "uplinks": {"items": false}}}
 		}`,
 	},
-	reflect.TypeFor[rawTAP]():     {`{"type": "object", "required": ["name"]}`},
-	reflect.TypeFor[rawBinding](): {`{"type": "object", "required": ["mac"]}`},
+	reflect.TypeFor[rawTAP](): {`{"type": "object", "required": ["name"]}`},
+	reflect.TypeFor[rawBinding](): {
+		`{
+			"type": "object",
+			"oneOf": [{"required": ["mac"]}, {"required": ["macs"], "properties": {"macs": {"type": "array", "minItems": 2}}}]
+		}`,
+	},
 }
 
 const (
@@ -100,5 +112,9 @@ const (
 	sidecarNeedsGuard = `{
 		"if": {"properties": {"attach": {"required": ["sidecar"]}}},
 		"then": {"properties": {"policy": {"properties": {"guard": {"enum": ["full", "arp"]}}}}}
+	}`
+	unknownTargetNeedsUplink = `{
+		"if": {"properties": {"attach": {"required": ["uplinks"], "properties": {"uplinks": {"type": "array", "minItems": 1}}}}},
+		"else": {"properties": {"policy": {"properties": {"unknown_target": {"const": "drop"}}}}}
 	}`
 )

@@ -8,21 +8,19 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/arpfabric/arpfabric/responder"
+	"github.com/arpfabric/arpfabric/responder/registry"
 )
 
-// FuzzLoad takes any bytes for a YAML file. What loads keeps what the types promise, each of its registries
-// answers as a search through all of its bindings would, and the schema has nothing against it.
+// FuzzLoad loads any bytes as a YAML file. A configuration that loads must keep the promises of its types, its registries
+// must agree with a linear search, and the schema must accept it.
 func FuzzLoad(f *testing.F) {
-	for _, pattern := range []string{"../examples/*.yaml", "testdata/problems/*/lab.yaml"} {
-		paths, _ := filepath.Glob(pattern)
-		for _, path := range paths {
-			data, err := os.ReadFile(path)
-			if err != nil {
-				f.Fatal(err)
-			}
-			f.Add(data)
+	problems, _ := filepath.Glob("testdata/problems/*/lab.yaml")
+	for _, path := range append(examples(f), problems...) {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			f.Fatal(err)
 		}
+		f.Add(data)
 	}
 	dir := f.TempDir()
 	hosts := []byte("2:0:6:de:54:a8 10.239.0.201\n")
@@ -53,7 +51,7 @@ func checkProblems(t *testing.T, problems Problems) {
 	}
 	for _, p := range problems {
 		if p.File == "" || p.Message == "" || strings.ContainsAny(p.String(), "\n\r\x00\x1b") {
-			t.Fatalf("a problem that can't be shown: %#v", p)
+			t.Fatalf("a problem that cannot be printed: %#v", p)
 		}
 	}
 }
@@ -68,7 +66,7 @@ func checkNetwork(t *testing.T, n *Network) {
 	}
 	for _, b := range bindings {
 		if !b.MAC.IsUnicast() {
-			t.Fatalf("%s is no unicast MAC", b.MAC)
+			t.Fatalf("%s is not a unicast MAC", b.MAC)
 		}
 		if n.Subnet.IsValid() && checkInSubnet(n.Subnet, b.First, b.Last) != nil {
 			t.Fatalf("%s should not be in %s", b, n.Subnet)
@@ -79,7 +77,7 @@ func checkNetwork(t *testing.T, n *Network) {
 	}
 }
 
-func checkLookup(t *testing.T, registry *responder.Registry, bindings []responder.Binding, addr netip.Addr) {
+func checkLookup(t *testing.T, registry *registry.Registry, bindings []registry.Binding, addr netip.Addr) {
 	want := narrowest(bindings, addr)
 	got, ok := registry.Lookup(addr)
 	if ok != (want != nil) || ok && got != *want {
@@ -87,9 +85,9 @@ func checkLookup(t *testing.T, registry *responder.Registry, bindings []responde
 	}
 }
 
-// narrowest searches all bindings for the one that answers for addr.
-func narrowest(bindings []responder.Binding, addr netip.Addr) *responder.Binding {
-	var best *responder.Binding
+// narrowest searches all bindings for the narrowest one that has addr.
+func narrowest(bindings []registry.Binding, addr netip.Addr) *registry.Binding {
+	var best *registry.Binding
 	for i, b := range bindings {
 		if addr.Less(b.First) || b.Last.Less(addr) {
 			continue
@@ -101,7 +99,7 @@ func narrowest(bindings []responder.Binding, addr netip.Addr) *responder.Binding
 	return best
 }
 
-func size(b responder.Binding) int {
+func size(b registry.Binding) int {
 	first, last := b.First.As4(), b.Last.As4()
 	n := 0
 	for i := range first {

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -10,26 +11,45 @@ import (
 	"syscall"
 )
 
-// maxYAML is how large a YAML file may be, in bytes: some 300 thousand bindings. Large registries are
-// better kept in ethers files, which have no limit.
+// maxYAML is the largest size of a YAML file, in bytes: about 300 thousand bindings. Larger registries belong in ethers
+// files, which have no limit.
 const maxYAML = 16 << 20
 
-// Load reads the configuration in a YAML file and in the registry_files that it names, which are relative
-// to the YAML file's folder. Its error is always a [Problems], with everything that is wrong; the Config then has
-// only its Path, and as Files those to repair: the ones that were read, or named and could not be.
+// Load reads the configuration in a YAML file and in the registry_files that it names, relative to the YAML file's
+// folder. Its error is always a [Problems] with all mistakes. The Config then only has its Path, its Files and their
+// Digest; Files are those that were read, and those that are named but could not be read.
 func Load(path string) (*Config, error) {
+	return loadFrom(path, func() (io.ReadCloser, error) { return openRegular(path) })
+}
+
+// loadFrom is Load, with a function that opens the YAML file.
+func loadFrom(path string, open func() (io.ReadCloser, error)) (*Config, error) {
 	r := &report{file: path}
-	data, err := readYAML(path)
+	r.willRead(path)
+	data, err := readYAML(open)
 	if err != nil {
 		r.add(place{}, "%s", err)
-		return &Config{Path: path, Files: []string{path}}, r.problems
+		return r.unusable(), r.problems
 	}
 	return r.load(data)
 }
 
-// load makes a configuration of the YAML file's content.
+// willRead records the digest of a file before the file is read. If another program writes the file in between, the
+// digest is the older one, and a comparison causes another reading. With the newer digest, the change would go
+// unnoticed.
+func (r *report) willRead(path string) {
+	r.read = append(r.read, path)
+	r.digests = append(r.digests, digestOf(path)...)
+}
+
+// unusable returns the Config that Load returns with problems.
+func (r *report) unusable() *Config {
+	return &Config{Path: r.file, Files: r.read, Digest: sha256.Sum256(r.digests)}
+}
+
+// load converts the YAML file's content to a configuration.
 func (r *report) load(data []byte) (*Config, error) {
-	config := &Config{Path: r.file, Files: []string{r.file}}
+	var config *Config
 	if root := r.parseYAML(data); root != nil {
 		var raw rawConfig
 		r.decode(root, place{line: root.Line}, reflect.ValueOf(&raw).Elem())
@@ -37,13 +57,13 @@ func (r *report) load(data []byte) (*Config, error) {
 	}
 	if len(r.problems) > 0 {
 		r.problems.sort()
-		return &Config{Path: r.file, Files: config.Files}, r.problems
+		return r.unusable(), r.problems
 	}
 	return config, nil
 }
 
-func readYAML(path string) ([]byte, error) {
-	f, err := openRegular(path)
+func readYAML(open func() (io.ReadCloser, error)) ([]byte, error) {
+	f, err := open()
 	if err != nil {
 		return nil, err
 	}
@@ -56,7 +76,8 @@ func readYAML(path string) ([]byte, error) {
 	return data, withoutPath(err)
 }
 
-// openRegular opens a regular file. Opening a FIFO would wait for a writer, and a device may never end.
+// openRegular opens a regular file. O_NONBLOCK prevents open(2) from waiting for the writer of a FIFO. Other files are
+// errors, because a device may have no end.
 func openRegular(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
@@ -66,9 +87,9 @@ func openRegular(path string) (*os.File, error) {
 	switch {
 	case err != nil:
 	case info.IsDir():
-		err = errors.New("this is a directory, not a file")
+		err = errors.New("a directory, not a file")
 	case !info.Mode().IsRegular():
-		err = errors.New("this is not a regular file (but a pipe, a socket or a device)")
+		err = errors.New("not a regular file, but a pipe, a socket or a device")
 	default:
 		return f, nil
 	}
@@ -76,10 +97,10 @@ func openRegular(path string) (*os.File, error) {
 	return nil, withoutPath(err)
 }
 
-// withoutPath returns what is wrong with a file without its path, which a Problem names already.
+// withoutPath removes the path from an error, because a Problem names the file already.
 func withoutPath(err error) error {
 	if wrong := (*fs.PathError)(nil); errors.As(err, &wrong) {
-		return fmt.Errorf("the file can't be read: %w", wrong.Err)
+		return fmt.Errorf("cannot read the file: %w", wrong.Err)
 	}
 	return err
 }

@@ -2,6 +2,7 @@ package config
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -15,7 +16,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/arpfabric/arpfabric/internal/lab/labtest"
 	"github.com/arpfabric/arpfabric/responder"
+	"github.com/arpfabric/arpfabric/responder/registry"
 )
 
 func TestLoadDefaults(t *testing.T) {
@@ -31,8 +34,9 @@ networks:
 		Networks: []Network{
 			{Name: "lab", Mode: VPC, Attach: Attachment{Bridge: "br0"}, Guard: GuardFull, RateLimit: 10000, OnStop: Release, Inform: true},
 		},
-		API: API{Socket: DefaultSocket},
-		Log: Log{Level: slog.LevelInfo, Format: Text},
+		API:   API{Socket: DefaultSocket},
+		Log:   Log{Level: slog.LevelInfo, Format: Text},
+		Store: Store{Folder: DefaultStore},
 	}
 	diffConfigs(t, want, got)
 	diffBindings(t, got.Networks[0].Registry, "lab.yaml:5 10.239.0.1 is-at 02:00:00:de:54:a8")
@@ -40,7 +44,7 @@ networks:
 
 func TestLoadEverything(t *testing.T) {
 	t.Chdir(t.TempDir())
-	writeFile(t, "more.ethers", "2:0:8:de:54:a8 10.239.0.103\n")
+	labtest.Write(t, "more.ethers", "2:0:8:de:54:a8 10.239.0.103\n")
 	got := mustLoad(t, `
 log: {level: warn, format: json}
 networks:
@@ -55,23 +59,24 @@ networks:
       10.239.0.128-10.239.0.191: 12:34:56:12:34:56
       10.239.0.160/28: {mac: "02:00:07:de:54:a8", port: vnet2}
     registry_files: [more.ethers]
-    policy: {self_probe: drop, unallocated_probe: deny, sender: any, guard: none, ipv6: pass, rate_limit: off, on_stop: hold}
+    policy: {self_probe: drop, unallocated_probe: deny, unknown_target: uplink, sender: any, guard: none, ipv6: pass, rate_limit: off, on_stop: hold}
   free: {attach: {tap: {name: arp0}}, registry: {10.239.0.1: "02:00:00:de:54:a8"}}
   in: {attach: {tap: {name: arp1, bridge: br1}}, registry: {10.239.0.1: "02:00:00:de:54:a8"}}
   out: {attach: {interface: eth0}, registry: {10.239.0.1: "02:00:00:de:54:a8"}}
   side: {attach: {sidecar: eth9}, registry: {10.239.0.1: "02:00:00:de:54:a8"}, policy: {rate_limit: 12}}
   ten: {attach: {bridge: br2, vlan: 10}, registry: {10.239.0.1: "02:00:00:de:54:a8"}}
   twenty: {attach: {bridge: br2, vlan: 20}, registry: {10.239.0.1: "02:00:00:de:54:a8"}}
-api: {socket: /run/lab.sock, group: netadmin}
+api: {socket: /run/lab.sock, group: netadmin, writers: netops}
+store: {folder: off}
 metrics: {listen: "127.0.0.1:9642"}
 `)
 	want := &Config{
 		Path:  "lab.yaml",
 		Files: []string{"lab.yaml", "more.ethers"},
 		Networks: []Network{
-			{Name: "free", Mode: VPC, Attach: Attachment{TAP: "arp0"}, Guard: GuardNone, OnStop: Release, Inform: true},
-			{Name: "in", Mode: VPC, Attach: Attachment{TAP: "arp1", Bridge: "br1"}, Guard: GuardFull, RateLimit: 10000, OnStop: Release, Inform: true},
-			{Name: "out", Mode: VPC, Attach: Attachment{Interface: "eth0"}, Guard: GuardNone, OnStop: Release, Inform: true},
+			{Name: "free", Mode: VPC, Attach: Attachment{Kind: AttachTAP, Device: "arp0"}, Guard: GuardNone, OnStop: Release, Inform: true},
+			{Name: "in", Mode: VPC, Attach: Attachment{Kind: AttachTAP, Device: "arp1", Bridge: "br1"}, Guard: GuardFull, RateLimit: 10000, OnStop: Release, Inform: true},
+			{Name: "out", Mode: VPC, Attach: Attachment{Kind: AttachInterface, Device: "eth0"}, Guard: GuardNone, OnStop: Release, Inform: true},
 			{
 				Name:    "prod",
 				Mode:    Classic,
@@ -79,20 +84,23 @@ metrics: {listen: "127.0.0.1:9642"}
 				Subnet:  netip.MustParsePrefix("10.239.0.0/24"),
 				Gateway: netip.MustParseAddr("10.239.0.1"),
 				Policy: responder.Policy{
+					Gateway:         netip.MustParseAddr("10.239.0.1"),
 					AnySender:       true,
 					IgnoreSelfProbe: true,
 					PassIPv6:        true,
-					DenyMAC:         responder.MAC{0x02, 0x41, 0x52, 0x50, 0x46, 0x42},
+					DenyMAC:         registry.MAC{0x02, 0x41, 0x52, 0x50, 0x46, 0x42},
+
+					UnknownToUplinks: true,
 				},
 				Guard:  GuardNone,
 				OnStop: Hold,
 				Inform: true,
 			},
-			{Name: "side", Mode: VPC, Attach: Attachment{Sidecar: "eth9"}, Guard: GuardFull, RateLimit: 12, OnStop: Release, Inform: true},
+			{Name: "side", Mode: VPC, Attach: Attachment{Kind: AttachSidecar, Device: "eth9"}, Guard: GuardFull, RateLimit: 12, OnStop: Release, Inform: true},
 			{Name: "ten", Mode: VPC, Attach: Attachment{Bridge: "br2", VLAN: 10}, Guard: GuardFull, RateLimit: 10000, OnStop: Release, Inform: true},
 			{Name: "twenty", Mode: VPC, Attach: Attachment{Bridge: "br2", VLAN: 20}, Guard: GuardFull, RateLimit: 10000, OnStop: Release, Inform: true},
 		},
-		API:     API{Socket: "/run/lab.sock", Group: "netadmin"},
+		API:     API{Socket: "/run/lab.sock", Group: "netadmin", Writers: "netops"},
 		Metrics: Metrics{Listen: "127.0.0.1:9642"},
 		Log:     Log{Level: slog.LevelWarn, Format: JSON},
 	}
@@ -106,7 +114,7 @@ metrics: {listen: "127.0.0.1:9642"}
 	)
 }
 
-// TestLoadGood holds what looks odd but is right.
+// TestLoadGood loads configurations that look odd but are valid.
 func TestLoadGood(t *testing.T) {
 	tests := []struct{ name, network string }{
 		{"a /31 has neither network nor broadcast address (RFC 3021)",
@@ -123,7 +131,7 @@ func TestLoadGood(t *testing.T) {
 			`{attach: {bridge: br0}, registry: {10.0.0.0/16: MAC1, 10.0.0.0/24: MAC2, 10.0.0.0: MAC3}}`},
 		{"one port of many bindings",
 			`{attach: {bridge: br0}, registry: {10.0.0.1: {mac: MAC1, port: p}, 10.0.0.2: {mac: MAC1, port: p}}}`},
-		{"a policy of which all is in comments",
+		{"a policy with all keys commented out",
 			"\n    attach: {bridge: br0}\n    registry: {10.0.0.1: MAC1}\n    policy:\n      # sender: any"},
 		{"JSON, which is YAML",
 			`{"attach": {"bridge": "br0"}, "registry": {"10.0.0.1": MAC1}}`},
@@ -142,7 +150,7 @@ func TestLoadGood(t *testing.T) {
 	}
 }
 
-// TestLoadBadFile is about files that are no configuration at all.
+// TestLoadBadFile tests files that are no configurations.
 func TestLoadBadFile(t *testing.T) {
 	t.Chdir(t.TempDir())
 	if err := syscall.Mkfifo("fifo", 0o600); err != nil {
@@ -160,20 +168,20 @@ func TestLoadBadFile(t *testing.T) {
 		"huge":      strings.Repeat("#", maxYAML+1),
 	}
 	for name, content := range files {
-		writeFile(t, name, content)
+		labtest.Write(t, name, content)
 	}
 	tests := []struct{ path, want string }{
-		{"missing", "missing: the file can't be read: no such file or directory"},
-		{".", ".: this is a directory, not a file"},
-		{"fifo", "fifo: this is not a regular file (but a pipe, a socket or a device)"},
-		{"/dev/zero", "/dev/zero: this is not a regular file (but a pipe, a socket or a device)"},
-		{"latin1", "latin1:2: this is not UTF-8 text"},
-		{"utf16", "utf16:1: this is not UTF-8 text"},
-		{"control", "control:3: there is a control character (U+0000) in this line"},
-		{"delete", "delete:1: there is a control character (U+007F) in this line"},
-		{"flow", "flow:1: this is not YAML, here or in what starts here: exceeded max depth of 10000"},
-		{"block", "block:1: this is not YAML, here or in what starts here: exceeded max depth of 10000"},
-		{"notclosed", "notclosed:2: this is not YAML, here or in what starts here: found unexpected end of stream"},
+		{"missing", "missing: cannot read the file: no such file or directory"},
+		{".", ".: a directory, not a file"},
+		{"fifo", "fifo: not a regular file, but a pipe, a socket or a device"},
+		{"/dev/zero", "/dev/zero: not a regular file, but a pipe, a socket or a device"},
+		{"latin1", "latin1:2: not UTF-8 text"},
+		{"utf16", "utf16:1: not UTF-8 text"},
+		{"control", "control:3: control character U+0000 in this line"},
+		{"delete", "delete:1: control character U+007F in this line"},
+		{"flow", "flow:1: invalid YAML at or below this line: exceeded max depth of 10000"},
+		{"block", "block:1: invalid YAML at or below this line: exceeded max depth of 10000"},
+		{"notclosed", `notclosed:1: invalid YAML: the quote before "" is not closed in this line`},
 		{"huge", "huge: the file is larger than 16 MiB: put the registry into ethers files, " +
 			"and name them under registry_files"},
 	}
@@ -196,7 +204,7 @@ func TestLoadReturnsProblems(t *testing.T) {
 		File: "testdata/problems/overlap/lab.yaml",
 		Line: 8,
 		Path: "networks.lab.registry.10.239.0.40-10.239.0.55",
-		Message: "it overlaps 10.239.0.32-10.239.0.47, which is as wide, so neither wins " +
+		Message: "overlaps 10.239.0.32-10.239.0.47, which is of the same size, so neither wins " +
 			"(see testdata/problems/overlap/lab.yaml:7)",
 	}
 	if problems[0] != want {
@@ -204,14 +212,14 @@ func TestLoadReturnsProblems(t *testing.T) {
 	}
 }
 
-// TestLoadNamesFilesOfAFailure expects the files that a repair may change, and nothing else of the configuration.
+// TestLoadNamesFilesOfAFailure expects Path and Files, and nothing else of the configuration, if there are problems.
 func TestLoadNamesFilesOfAFailure(t *testing.T) {
 	t.Chdir(t.TempDir())
 	const yaml = "networks: {lab: {attach: {bridge: br0}, registry_files: [bad.ethers, sub/missing.ethers], registry: {%s}}}\n"
-	writeFile(t, "bad.ethers", "not a MAC\n")
-	writeFile(t, "files.yaml", fmt.Sprintf(yaml, ""))
-	writeFile(t, "more.yaml", fmt.Sprintf(yaml, "10.0.0.1: nonsense"))
-	writeFile(t, "broken.yaml", "networks: {lab:")
+	labtest.Write(t, "bad.ethers", "not a MAC\n")
+	labtest.Write(t, "files.yaml", fmt.Sprintf(yaml, ""))
+	labtest.Write(t, "more.yaml", fmt.Sprintf(yaml, "10.0.0.1: nonsense"))
+	labtest.Write(t, "broken.yaml", "networks: {lab:")
 	for path, want := range map[string][]string{
 		"files.yaml":   {"files.yaml", "bad.ethers", "sub/missing.ethers"},
 		"more.yaml":    {"more.yaml", "bad.ethers", "sub/missing.ethers"},
@@ -222,13 +230,43 @@ func TestLoadNamesFilesOfAFailure(t *testing.T) {
 		if err == nil {
 			t.Errorf("%s has no problem", path)
 		}
-		if diff := cmp.Diff(&Config{Path: path, Files: want}, got); diff != "" {
+		if diff := cmp.Diff(&Config{Path: path, Files: want, Digest: Digest(want)}, got); diff != "" {
 			t.Errorf("%s: config (-want +got)\n%s", path, diff)
 		}
 	}
 }
 
-// TestLoadLargeRegistry would take minutes if keys were compared with each other.
+// TestDigest changes one file after the other, and changes it back.
+func TestDigest(t *testing.T) {
+	t.Chdir(t.TempDir())
+	const (
+		yaml   = "networks: {lab: {attach: {bridge: br0}, registry_files: [more.ethers]}}\n"
+		ethers = "2:0:8:de:54:a8 10.239.0.103\n"
+	)
+	labtest.Write(t, "lab.yaml", yaml)
+	labtest.Write(t, "more.ethers", ethers)
+	config, err := Load("lab.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	expectSame := func(want bool, when string) {
+		t.Helper()
+		if got := Digest(config.Files) == config.Digest; got != want {
+			t.Errorf("%s: the digest is unchanged: %t", when, got)
+		}
+	}
+	expectSame(true, "at first")
+	for file, text := range map[string]string{"lab.yaml": yaml, "more.ethers": ethers} {
+		labtest.Write(t, file, strings.Replace(text, "e", "E", 1))
+		expectSame(false, file+" has changed")
+		os.Remove(file)
+		expectSame(false, file+" is gone")
+		labtest.Write(t, file, text)
+		expectSame(true, file+" is as it was")
+	}
+}
+
+// TestLoadLargeRegistry would take minutes if each key were compared with every other.
 func TestLoadLargeRegistry(t *testing.T) {
 	const bindings = 40_000
 	config := mustLoad(t, string(largeYAML(bindings)))
@@ -241,7 +279,7 @@ func TestLoadLargeRegistry(t *testing.T) {
 	}
 }
 
-// largeYAML is a configuration with n bindings, of 10.0.0.0 and the addresses that follow.
+// largeYAML returns a configuration with n bindings of neighbouring addresses from 10.0.0.0.
 func largeYAML(n int) []byte {
 	var b bytes.Buffer
 	b.WriteString("networks:\n  lab:\n    attach: {bridge: br0}\n    registry:\n")
@@ -253,54 +291,52 @@ func largeYAML(n int) []byte {
 }
 
 func TestExamples(t *testing.T) {
-	examples, err := filepath.Glob("../examples/*.yaml")
-	if err != nil || len(examples) < 7 {
-		t.Fatalf("%d examples (%v)", len(examples), err)
-	}
-	for _, path := range examples {
+	for _, path := range append(examples(t), "../examples/compose/arpfabric/arpfabric.yaml") {
 		if _, err := Load(path); err != nil {
 			t.Error(err)
 		}
 	}
-	if _, err := Load("../examples/compose/arpfabric/arpfabric.yaml"); err != nil {
-		t.Error(err)
+}
+
+// examples returns the paths of the reference and of the configurations in the folder examples.
+func examples(t testing.TB) []string {
+	t.Helper()
+	paths, err := filepath.Glob("../examples/*.yaml")
+	if err != nil || len(paths) < 6 {
+		t.Fatalf("%d examples (%v)", len(paths), err)
 	}
+	return append(paths, "reference.yaml")
 }
 
 func mustLoad(t *testing.T, yaml string) *Config {
 	t.Helper()
-	config, err := (&report{file: "lab.yaml"}).load([]byte(yaml))
+	config, err := (&report{file: "lab.yaml", read: []string{"lab.yaml"}}).load([]byte(yaml))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return config
 }
 
-func writeFile(t *testing.T, path, content string) {
-	t.Helper()
-	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// diffConfigs compares all but the registries, of which it wants one in each network.
+// diffConfigs compares two configurations except for their registries and origins. It expects a registry in each network.
 func diffConfigs(t *testing.T, want, got *Config) {
 	t.Helper()
 	without := *got
+	without.Digest = [sha256.Size]byte{} // see TestDigest
 	without.Networks = slices.Clone(got.Networks)
 	for i := range without.Networks {
 		if without.Networks[i].Registry == nil {
 			t.Errorf("network %s has no registry", without.Networks[i].Name)
 		}
 		without.Networks[i].Registry = nil
-		without.Networks[i].Origin, without.Networks[i].PolicyOrigins = responder.Origin{}, nil // see TestLoadOrigins
+		without.Networks[i].Allocation = Allocation{}                                          // see TestAllocation
+		without.Networks[i].Origin, without.Networks[i].PolicyOrigins = registry.Origin{}, nil // see TestLoadOrigins
 	}
 	if diff := cmp.Diff(want, &without, cmp.Comparer(sameAddr), cmp.Comparer(samePrefix)); diff != "" {
 		t.Errorf("config (-want +got)\n%s", diff)
 	}
 }
 
-// TestLoadOrigins expects the line of each network and of what its policy says, and no line of what is not written.
+// TestLoadOrigins expects the line of each network and of each written key of its policy.
 func TestLoadOrigins(t *testing.T) {
 	got := mustLoad(t, `networks:
   b:
@@ -312,9 +348,9 @@ func TestLoadOrigins(t *testing.T) {
       rate_limit: off
   a: {attach: {interface: eth0}, registry: {10.239.0.1: "02:00:00:de:54:a8"}}
 `)
-	line := func(n int) responder.Origin { return responder.Origin{File: "lab.yaml", Line: n} }
-	want := map[string]responder.Origin{"a": line(9), "b": line(2), "b sender": line(6), "b rate_limit": line(8)}
-	origins := map[string]responder.Origin{}
+	line := func(n int) registry.Origin { return registry.Origin{Source: "lab.yaml", Line: n} }
+	want := map[string]registry.Origin{"a": line(9), "b": line(2), "b sender": line(6), "b rate_limit": line(8)}
+	origins := map[string]registry.Origin{}
 	for _, n := range got.Networks {
 		origins[n.Name] = n.Origin
 		for key, origin := range n.PolicyOrigins {
@@ -329,7 +365,7 @@ func TestLoadOrigins(t *testing.T) {
 func sameAddr(a, b netip.Addr) bool     { return a == b }
 func samePrefix(a, b netip.Prefix) bool { return a == b }
 
-func diffBindings(t *testing.T, registry *responder.Registry, want ...string) {
+func diffBindings(t *testing.T, registry *registry.Registry, want ...string) {
 	t.Helper()
 	var got []string
 	for binding := range registry.All() {
@@ -340,7 +376,7 @@ func diffBindings(t *testing.T, registry *responder.Registry, want ...string) {
 	}
 }
 
-func describe(b responder.Binding) string {
+func describe(b registry.Binding) string {
 	text := b.Origin.String() + " " + b.String()
 	if b.Name != "" {
 		text += " name=" + b.Name

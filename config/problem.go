@@ -10,13 +10,13 @@ import (
 
 // Problem is one mistake in a configuration.
 type Problem struct {
-	File    string // as it was named: on the command line, or in registry_files
-	Line    int    // from 1; 0 where the problem is with the file as a whole
-	Path    string // of the value in the YAML file: networks.lab.registry.10.239.0.1; may be empty
-	Message string
+	File    string `json:"file"`          // as named on the command line or in registry_files
+	Line    int    `json:"line,omitzero"` // from 1; 0 if the problem is with the whole file
+	Path    string `json:"path,omitzero"` // the path of the value in the YAML file: networks.lab.registry.10.239.0.1; may be empty
+	Message string `json:"message"`
 }
 
-// String writes "file:line: path: message", without the parts that are not known.
+// String returns "file:line: path: message", without the parts that are unknown.
 func (p Problem) String() string {
 	var b strings.Builder
 	b.WriteString(p.File)
@@ -31,10 +31,10 @@ func (p Problem) String() string {
 	return b.String()
 }
 
-// Problems is everything that is wrong with a configuration, sorted by file, line and path.
+// Problems are all mistakes in a configuration, sorted by file, line and path.
 type Problems []Problem
 
-// Error lists the problems, one a line.
+// Error returns the problems, one a line.
 func (ps Problems) Error() string {
 	lines := make([]string, len(ps))
 	for i, p := range ps {
@@ -54,13 +54,13 @@ func (ps Problems) sort() {
 	})
 }
 
-// A place is where a value stands in the YAML file. The zero place is that of a value that isn't there.
+// A place is the position of a value in the YAML file. The zero place belongs to a value that is not written.
 type place struct {
 	line int // from 1
 	path string
 
-	// broken says that the value, or a part of it, is there but could not be read, which has been reported:
-	// that something is missing in it then is no news.
+	// broken is set if the value, or a part of it, could not be read, which has been reported. Anything missing in it
+	// must not be reported, too.
 	broken bool
 }
 
@@ -69,7 +69,7 @@ func (p place) readable() bool { return p.written() && !p.broken }
 
 func (p *place) setPlace(at place) { *p = at }
 
-// key is the place of what stands under a key of the mapping at p.
+// key returns the place of the value of a key of the mapping at p.
 func (p place) key(name string, line int) place {
 	path := printable(name)
 	if p.path != "" {
@@ -78,13 +78,13 @@ func (p place) key(name string, line int) place {
 	return place{line: line, path: path}
 }
 
-// item is the place of an item of the list at p.
+// item returns the place of an item of the list at p.
 func (p place) item(i, line int) place {
 	return place{line: line, path: fmt.Sprintf("%s[%d]", p.path, i)}
 }
 
-// printable makes text from a file fit to be shown in one line: it is shortened where it is long, and
-// between quotes where it is empty or has something in it that can't be printed.
+// printable prepares text from a file for output on one line. It shortens long text, and quotes text that is empty or
+// contains characters that cannot be printed.
 func printable(text string) string {
 	const most = 60
 	if len(text) > most {
@@ -96,7 +96,7 @@ func printable(text string) string {
 	return text
 }
 
-// quote puts text from a file between quotes, and makes it printable.
+// quote makes text from a file printable and quotes it.
 func quote(text string) string {
 	if text = printable(text); strings.HasPrefix(text, `"`) {
 		return text
@@ -106,13 +106,15 @@ func quote(text string) string {
 
 func needsQuotes(c rune) bool { return c == '"' || c == '\\' || !strconv.IsPrint(c) }
 
-// A report gathers the problems of a configuration; file is its YAML file.
+// A report collects the problems of a configuration. file is the YAML file.
 type report struct {
 	file     string
+	read     []string // the files that were read, or could not be
+	digests  []byte   // of what each of them held
 	problems Problems
 }
 
-// add notes a problem with what is at a place of the YAML file.
+// add adds a problem with the value at a place of the YAML file.
 func (r *report) add(at place, format string, args ...any) {
 	r.problems = append(r.problems, Problem{r.file, at.line, at.path, fmt.Sprintf(format, args...)})
 }

@@ -9,8 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestProblems loads the lab.yaml in each folder of testdata/problems, and wants exactly the problems in
-// the want.txt beside it.
+// TestProblems loads lab.yaml in each folder of testdata/problems, and expects exactly the problems in its want.txt.
 func TestProblems(t *testing.T) {
 	folders, err := filepath.Glob("testdata/problems/*")
 	if err != nil || len(folders) == 0 {
@@ -30,7 +29,7 @@ func TestProblems(t *testing.T) {
 	}
 }
 
-// problemsOf loads a configuration and returns the lines that a user gets to see.
+// problemsOf loads a configuration and returns the lines of its error.
 func problemsOf(path string) []string {
 	if _, err := Load(path); err != nil {
 		return strings.Split(err.Error(), "\n")

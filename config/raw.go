@@ -1,11 +1,10 @@
 package config
 
-// The types in this file mirror the YAML file: a field for each key, named by its yaml tag, with the
-// values it may have (oneof), what they look like (format, in schema.go) and the one it has when nothing is
-// written (default). The decoder fills them; they become the typed Config in convert.go. What each key means
-// is said in examples/reference.yaml.
+// The types in this file mirror the YAML file. They have a field for each key, named by its yaml tag, with its allowed
+// values (oneof), its format (see formats.go) and its default. The decoder fills them, and convert.go converts them to
+// the typed Config. reference.yaml documents each key.
 
-// A value is a scalar, as it is written.
+// A value is a scalar as it is written in the file.
 type value struct {
 	place
 	text string
@@ -17,12 +16,19 @@ type rawConfig struct {
 	API      rawAPI                 `yaml:"api"`
 	Metrics  rawMetrics             `yaml:"metrics"`
 	Log      rawLog                 `yaml:"log"`
+	Store    rawStore               `yaml:"store"`
 }
 
 type rawAPI struct {
 	place
-	Socket value `yaml:"socket" format:"socket" default:"/run/arpfabric/api.sock"`
-	Group  value `yaml:"group" format:"group"`
+	Socket  value `yaml:"socket" format:"socket" default:"/run/arpfabric/api.sock"`
+	Group   value `yaml:"group" format:"group"`
+	Writers value `yaml:"writers" format:"group"`
+}
+
+type rawStore struct {
+	place
+	Folder value `yaml:"folder" format:"file" default:"/var/lib/arpfabric"`
 }
 
 type rawMetrics struct {
@@ -38,14 +44,23 @@ type rawLog struct {
 
 type rawNetwork struct {
 	place
-	Mode          value       `yaml:"mode" oneof:"vpc classic" default:"vpc"`
-	Attach        *rawAttach  `yaml:"attach"`
-	Subnet        value       `yaml:"subnet" format:"prefix"`
-	Gateway       value       `yaml:"gateway" format:"address"`
-	Registry      rawRegistry `yaml:"registry"`
-	RegistryFiles []value     `yaml:"registry_files" format:"file"`
-	AllowEmpty    value       `yaml:"allow_empty" oneof:"false true" default:"false"`
-	Policy        rawPolicy   `yaml:"policy"`
+	Mode          value         `yaml:"mode" oneof:"vpc classic" default:"vpc"`
+	Attach        *rawAttach    `yaml:"attach"`
+	Subnet        value         `yaml:"subnet" format:"prefix"`
+	Gateway       value         `yaml:"gateway" format:"address"`
+	Registry      rawRegistry   `yaml:"registry"`
+	RegistryFiles []value       `yaml:"registry_files" format:"file"`
+	AllowEmpty    value         `yaml:"allow_empty" oneof:"false true" default:"false"`
+	Policy        rawPolicy     `yaml:"policy"`
+	Allocation    rawAllocation `yaml:"allocation"`
+}
+
+type rawAllocation struct {
+	place
+	From     value   `yaml:"from" format:"range"`
+	Reserved []value `yaml:"reserved" format:"range"`
+	MAC      value   `yaml:"mac" format:"macpattern"`
+	Hold     value   `yaml:"hold" format:"duration" default:"10m"`
 }
 
 type rawAttach struct {
@@ -64,25 +79,37 @@ type rawTAP struct {
 	Bridge value `yaml:"bridge" format:"interface"`
 }
 
-// A rawRegistry holds the bindings in the order of the file. It is no map: an address that is written
-// twice has to be seen, and there may be very many.
+// A rawRegistry holds the bindings in the order of the file. It is not a map, because duplicate addresses must be
+// reported, and there may be very many.
 type rawRegistry []rawBinding
 
-// A rawBinding is one key of a registry and what stands under it: a mapping of the fields with a tag, or
-// the MAC alone.
+// A rawBinding is one key of a registry and its value. If the key has addresses, the value is a mapping with the tagged
+// fields, or only the MAC. If the key is a MAC, the value is a rawAlone, and MAC is the key.
 type rawBinding struct {
 	place
-	addresses value
-	MAC       value `yaml:"mac" format:"mac"`
-	Name      value `yaml:"name"`
-	Port      value `yaml:"port" format:"interface"`
+	isAlone bool
+	key     value
+	MAC     value   `yaml:"mac" format:"mac"`
+	MACs    []value `yaml:"macs" format:"mac"`
+	Name    value   `yaml:"name"`
+	Port    value   `yaml:"port" format:"interface"`
+	Routes  []value `yaml:"routes" format:"prefix"`
 }
 
-// ipv6, guard, rate_limit and on_stop apply to attachments with a guard only.
+// A rawAlone is the value of a key that is a MAC: a binding of the MAC alone.
+type rawAlone struct {
+	place
+	Name   value   `yaml:"name"`
+	Port   value   `yaml:"port" format:"interface"`
+	Routes []value `yaml:"routes" format:"prefix"`
+}
+
+// A rawPolicy is a network's policy. ipv6, guard, rate_limit and on_stop apply only to attachments with a guard.
 type rawPolicy struct {
 	place
 	SelfProbe        value `yaml:"self_probe" oneof:"answer drop" default:"answer"`
 	UnallocatedProbe value `yaml:"unallocated_probe" oneof:"drop deny" default:"drop"`
+	UnknownTarget    value `yaml:"unknown_target" oneof:"drop uplink" default:"drop"`
 	Sender           value `yaml:"sender" oneof:"strict any" default:"strict"`
 	IPv6             value `yaml:"ipv6" oneof:"drop pass" default:"drop"`
 	Guard            value `yaml:"guard" oneof:"full arp none" default:"full"`

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"os"
 	"reflect"
 	"strings"
 	"testing"
@@ -9,15 +8,11 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// TestReferenceIsComplete holds examples/reference.yaml against the raw types: every key is there, and the
-// comment on it names the values that it can have, and the default.
+// TestReferenceIsComplete expects reference.yaml to have every key of the raw types, with a comment that names the
+// allowed values and the default.
 func TestReferenceIsComplete(t *testing.T) {
-	data, err := os.ReadFile("../examples/reference.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
 	var document yaml.Node
-	if err := yaml.Unmarshal(data, &document); err != nil {
+	if err := yaml.Unmarshal(reference, &document); err != nil {
 		t.Fatal(err)
 	}
 	comments := map[string]string{}
@@ -43,7 +38,7 @@ func TestReferenceIsComplete(t *testing.T) {
 	}
 }
 
-// addComments gathers the comments above and beside each key below n.
+// addComments collects the comments above and beside each key below n.
 func addComments(comments map[string]string, n *yaml.Node) {
 	for i, child := range n.Content {
 		if n.Kind == yaml.MappingNode && i%2 == 0 {

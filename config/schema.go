@@ -1,15 +1,22 @@
 package config
 
 import (
+	_ "embed"
 	"encoding/json"
+	"maps"
 	"reflect"
 	"strings"
 
-	"github.com/arpfabric/arpfabric/examples"
 	"gopkg.in/yaml.v3"
 )
 
-// A schema describes values in the words of JSON schema, draft 7: the one that all editors know.
+// reference has every key, with a comment above or beside it that says what the key means. The schema and the table of
+// keys in docs/configuration.md take their descriptions from these comments.
+//
+//go:embed reference.yaml
+var reference []byte
+
+// A schema is a JSON schema of draft 7, which all editors know.
 type schema struct {
 	Schema               string             `json:"$schema,omitempty"`
 	Title                string             `json:"title,omitempty"`
@@ -29,8 +36,8 @@ type schema struct {
 	Not                  *schema            `json:"not,omitempty"`
 }
 
-// Schema returns the JSON schema of the YAML file. It refuses nothing that Load takes; Load refuses more, such as
-// an address that is bound twice.
+// Schema returns the JSON schema of the YAML file. It accepts every file that Load accepts. Load finds more mistakes,
+// such as an address that is bound twice.
 func Schema() []byte {
 	text, err := json.MarshalIndent(newSchema(), "", "  ")
 	if err != nil {
@@ -40,24 +47,28 @@ func Schema() []byte {
 }
 
 func newSchema() *schema {
-	var reference yaml.Node
-	if err := yaml.Unmarshal(examples.Reference, &reference); err != nil {
-		panic("config: examples/reference.yaml: " + err.Error())
+	var document yaml.Node
+	if err := yaml.Unmarshal(reference, &document); err != nil {
+		panic("config: reference.yaml: " + err.Error())
 	}
-	s := schemaOf(reflect.TypeFor[rawConfig](), "", entries{{value: reference.Content[0]}})
+	s := schemaOf(reflect.TypeFor[rawConfig](), "", entries{{value: document.Content[0]}})
 	s.Schema = "http://json-schema.org/draft-07/schema#"
 	s.Title = "arpfabric's configuration"
 	return s
 }
 
-// schemaOf describes one of the raw types: values of that format, of which the reference has examples.
+// schemaOf returns the schema of a raw type. format is that of its values, and in has its values in the reference.
 func schemaOf(t reflect.Type, format string, in entries) *schema {
 	switch {
 	case t == reflect.TypeFor[value]():
 		s := formats[format]
 		return &s
 	case t == reflect.TypeFor[rawRegistry]():
-		return mapOf("addresses", schemaOf(t.Elem(), "", in.all()), in.all())
+		addresses, macs := in.all().byKind()
+		s := mapOf("addresses", schemaOf(t.Elem(), "", addresses), addresses)
+		alone := mapOf("mac", schemaOf(reflect.TypeFor[rawAlone](), "", macs), macs)
+		maps.Copy(s.PatternProperties, alone.PatternProperties)
+		return s
 	case t == reflect.TypeFor[rawBinding]():
 		mac := formats["mac"]
 		return &schema{AnyOf: []*schema{&mac, structOf(t, in)}}
@@ -73,7 +84,8 @@ func schemaOf(t reflect.Type, format string, in entries) *schema {
 	return structOf(t, in)
 }
 
-// structOf describes a mapping with the keys of a struct's yaml tags. All of them may be in comments.
+// structOf returns the schema of a mapping with the keys of a struct's yaml tags. It may be null, which is how YAML
+// reads a key whose whole mapping is commented out.
 func structOf(t reflect.Type, in entries) *schema {
 	s := &schema{Type: []string{"object", "null"}, AdditionalProperties: false, Properties: map[string]*schema{}}
 	for key, i := range fieldsOf(t) {
@@ -94,7 +106,7 @@ func structOf(t reflect.Type, in entries) *schema {
 	return s
 }
 
-// oneOf makes s take these words and nothing else.
+// oneOf restricts s to these words.
 func (s *schema) oneOf(words []string) {
 	s.Type = nil
 	for _, word := range words {
@@ -102,7 +114,7 @@ func (s *schema) oneOf(words []string) {
 	}
 }
 
-// mapOf describes a mapping whose keys are of a format.
+// mapOf returns the schema of a mapping whose keys have a format.
 func mapOf(format string, element *schema, in entries) *schema {
 	element.Description = in.description()
 	return &schema{
@@ -112,7 +124,7 @@ func mapOf(format string, element *schema, in entries) *schema {
 	}
 }
 
-// spellings returns what YAML makes of a word, and the word itself where that is something else: false and "false".
+// spellings returns a word's value in YAML and, if that is not a string, the word itself: false and "false".
 func spellings(word string) []any {
 	var v any
 	if err := yaml.Unmarshal([]byte(word), &v); err != nil || v == word {
@@ -121,10 +133,10 @@ func spellings(word string) []any {
 	return []any{v, word}
 }
 
-// entries are examples of one value: all there are of it in the reference, each with its key where it has one.
+// entries are the occurrences of one value in the reference, each with its key if it has one.
 type entries []struct{ key, value *yaml.Node }
 
-// under returns what stands under a key of the mappings.
+// under returns the values of a key in the mappings.
 func (in entries) under(key string) entries {
 	var found entries
 	for _, e := range in.all() {
@@ -135,7 +147,7 @@ func (in entries) under(key string) entries {
 	return found
 }
 
-// all returns what stands under any key of the mappings.
+// all returns the values of all keys in the mappings.
 func (in entries) all() entries {
 	var found entries
 	for _, e := range in {
@@ -146,7 +158,19 @@ func (in entries) all() entries {
 	return found
 }
 
-// description returns the first comment that there is, as one paragraph.
+// byKind returns the entries of a registry whose keys have addresses, and those whose keys are MACs.
+func (in entries) byKind() (addresses, macs entries) {
+	for _, e := range in {
+		if isMAC(e.key.Value) {
+			macs = append(macs, e)
+		} else {
+			addresses = append(addresses, e)
+		}
+	}
+	return addresses, macs
+}
+
+// description returns the first comment on the entries, as one paragraph.
 func (in entries) description() string {
 	for _, e := range in {
 		var words []string

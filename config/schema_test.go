@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"reflect"
 	"regexp"
 	"strconv"
 	"strings"
@@ -19,29 +18,29 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// go test ./config -update writes what is made of the raw types and of the reference.
-var update = flag.Bool("update", false, "write the schema and the table of keys anew")
+// go test ./config -update writes the files that are generated from the raw types and reference.yaml.
+var update = flag.Bool("update", false, "write the schema and the table of keys again")
 
 func TestSchemaFile(t *testing.T) {
-	expectFile(t, "../examples/arpfabric.schema.json", Schema())
+	expectFile(t, "arpfabric.schema.json", Schema())
 }
 
-// TestTableOfKeys holds the table that ends docs/configuration.md against the schema.
+// TestTableOfKeys compares the table at the end of docs/configuration.md with the schema.
 func TestTableOfKeys(t *testing.T) {
-	const path, heading = "../docs/configuration.md", "| key | what it is |\n|---|---|\n"
+	const path, heading = "../docs/configuration.md", "| key | meaning |\n|---|---|\n"
 	page, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	before, _, _ := strings.Cut(string(page), heading)
 	var table strings.Builder
-	eachKey("", reflect.TypeFor[rawConfig](), newSchema(), func(key string, s *schema) {
-		fmt.Fprintf(&table, "| `%s` | %s |\n", key, strings.ReplaceAll(s.Description, "|", `\|`))
-	})
+	for _, key := range Keys() {
+		fmt.Fprintf(&table, "| `%s` | %s |\n", key.Path, strings.ReplaceAll(key.Meaning, "|", `\|`))
+	}
 	expectFile(t, path, []byte(before+heading+table.String()))
 }
 
-// expectFile holds a file of the repository against what it is made of.
+// expectFile expects a generated file in the repository to be up to date.
 func expectFile(t *testing.T, path string, want []byte) {
 	t.Helper()
 	if *update {
@@ -56,11 +55,7 @@ func expectFile(t *testing.T, path string, want []byte) {
 }
 
 func TestSchemaTakesExamples(t *testing.T) {
-	examples, err := filepath.Glob("../examples/*.yaml")
-	if err != nil || len(examples) < 7 {
-		t.Fatalf("%d examples (%v)", len(examples), err)
-	}
-	for _, path := range examples {
+	for _, path := range examples(t) {
 		data, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
@@ -71,26 +66,29 @@ func TestSchemaTakesExamples(t *testing.T) {
 	}
 }
 
-// beyondSchema is what Load says of what a schema can't find wrong, with the reason why it can't.
+// beyondSchema are the messages of Load for mistakes that a schema cannot find, with the reason why not.
 var beyondSchema = []struct{ problem, why string }{
-	{`^this is not YAML|^a second YAML document|^this key is here twice|nested deeper`, "the text, not what it says"},
-	{`are not supported: write`, "anchors, aliases, merge keys and tags are resolved before a schema is looked at"},
-	{`^a key is one value`, "JSON has no such keys"},
-	{` already, in line | is listed twice, |the address is bound twice|it overlaps `, "compares values"},
-	{`subnet 10\.239\.0\.0/24|has no binding, so no guest`, "looks addresses up in others"},
-	{`its range ends before|has bits of a host set|^127\.0\.0\.0 is in 127\.0\.0\.0/8`, "counts"},
-	{`it has 16 bytes|there is a '\\u00a0' in it`, "counts characters, not bytes"},
-	{`^\S+: (the file can't be read|this is a directory|this is not a regular)|^there is no binding in `, "other files"},
+	{`^invalid YAML|^a second YAML document|^duplicate key|nested deeper`, "the schema sees the values, not the text"},
+	{`^"0\d+" has a leading zero`, "the schema sees the number, not how it is written"},
+	{`are not supported: write`, "anchors, aliases, merge keys and tags are resolved before the schema is applied"},
+	{`^a key must be one value`, "JSON has only strings as keys"},
+	{` is already | is listed twice, | is listed twice$|the address is bound twice|the MAC is bound alone twice|overlaps `, "compares several values"},
+	{`subnet 10\.239\.0\.0/24|has no binding, so guests`, "compares addresses with ranges"},
+	{`from 0s to 720h, not "721h"$`, "compares durations"},
+	{`the range ends before|has host bits set|has no address that a host can have|^127\.0\.0\.0 is in 127\.0\.0\.0/8`, "compares numbers"},
+	{`^00:00:00:00:00:00 is not a unicast MAC`, "a pattern of keys has no exceptions"},
+	{`it has 16 bytes|it contains '\\u00a0'`, "a schema counts characters, not bytes"},
+	{`^\S+: (cannot read the file|a directory|not a regular file)|^no bindings in `, "needs other files"},
 }
 
-// TestSchemaRefusesProblems holds the schema against what Load finds in testdata/problems: it refuses the
-// same places, but for what is beyond any schema.
+// TestSchemaRefusesProblems expects the schema to reject the places of the problems that Load finds in testdata/problems,
+// except for those beyond a schema.
 func TestSchemaRefusesProblems(t *testing.T) {
 	folders, err := filepath.Glob("testdata/problems/*")
 	if err != nil || len(folders) == 0 {
 		t.Fatalf("nothing in testdata/problems (%v)", err)
 	}
-	said, needed := 0, make([]bool, len(beyondSchema))
+	rejected, needed := 0, make([]bool, len(beyondSchema))
 	for _, folder := range folders {
 		t.Run(filepath.Base(folder), func(t *testing.T) {
 			t.Chdir(folder)
@@ -98,26 +96,26 @@ func TestSchemaRefusesProblems(t *testing.T) {
 			for _, p := range problemsIn("lab.yaml") {
 				switch i := indexBeyond(p); {
 				case refused[p.Path] || refused[""]:
-					said++
+					rejected++
 				case i < 0:
-					t.Errorf("the schema has nothing against %s", p)
+					t.Errorf("the schema does not reject %s", p)
 				default:
 					needed[i] = true
 				}
 			}
 		})
 	}
-	if said < 100 {
-		t.Errorf("only %d problems were found with the schema", said)
+	if rejected < 100 {
+		t.Errorf("the schema rejected only %d problems", rejected)
 	}
 	for i, b := range beyondSchema {
 		if !needed[i] {
-			t.Errorf("nothing is beyond the schema as in %s", b.problem)
+			t.Errorf("no problem matches %s", b.problem)
 		}
 	}
 }
 
-// problemsIn returns the problems that Load finds in a YAML file itself.
+// problemsIn returns the problems that Load finds in the YAML file, not in the files that it names.
 func problemsIn(path string) []Problem {
 	var all, here Problems
 	_, err := Load(path)
@@ -139,7 +137,7 @@ func indexBeyond(p Problem) int {
 	return -1
 }
 
-// refusedPaths returns the paths of what the schema refuses in a YAML file, in the words of a Problem.
+// refusedPaths returns the paths of the values that the schema rejects in a YAML file, in the form of Problem.Path.
 func refusedPaths(t *testing.T, path string) map[string]bool {
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -191,47 +189,14 @@ func placeOf(location []string, document any) place {
 }
 
 func TestEveryKeyIsDescribed(t *testing.T) {
-	n := 0
-	eachKey("", reflect.TypeFor[rawConfig](), newSchema(), func(key string, s *schema) {
-		n++
-		if s.Description == "" {
-			t.Errorf("examples/reference.yaml has no comment on %s", key)
-		}
-	})
-	if n < 25 {
-		t.Errorf("only %d keys", n)
-	}
-}
-
-// eachKey calls f with the schema of each key in the order of the raw types. NAME and ADDRESSES stand for keys
-// that the user chooses.
-func eachKey(path string, t reflect.Type, s *schema, f func(key string, s *schema)) {
-	element := func(key string) {
-		for _, element := range s.PatternProperties {
-			f(path+key, element)
-			eachKey(path+key+".", t.Elem(), element, f)
+	keys := Keys()
+	for _, key := range keys {
+		if key.Meaning == "" {
+			t.Errorf("reference.yaml has no comment on %s", key.Path)
 		}
 	}
-	switch {
-	case t == reflect.TypeFor[rawRegistry]():
-		element("ADDRESSES")
-	case t == reflect.TypeFor[rawBinding]():
-		eachField(path, t, s.AnyOf[1], f)
-	case t.Kind() == reflect.Pointer:
-		eachKey(path, t.Elem(), s, f)
-	case t.Kind() == reflect.Map:
-		element("NAME")
-	case t.Kind() == reflect.Struct:
-		eachField(path, t, s, f)
-	}
-}
-
-func eachField(path string, t reflect.Type, s *schema, f func(key string, s *schema)) {
-	for i := range t.NumField() {
-		if key := t.Field(i).Tag.Get("yaml"); key != "" {
-			f(path+key, s.Properties[key])
-			eachKey(path+key+".", t.Field(i).Type, s.Properties[key], f)
-		}
+	if len(keys) < 25 {
+		t.Errorf("only %d keys", len(keys))
 	}
 }
 
@@ -247,7 +212,7 @@ var compiled = sync.OnceValues(func() (*jsonschema.Schema, error) {
 	return c.Compile("arpfabric.schema.json")
 })
 
-// validate holds a YAML file against the schema, as an editor does.
+// validate validates a YAML file by the schema, as an editor does.
 func validate(t *testing.T, data []byte) error {
 	t.Helper()
 	s, err := compiled()
@@ -257,7 +222,7 @@ func validate(t *testing.T, data []byte) error {
 	return s.Validate(jsonOf(data))
 }
 
-// jsonOf returns what an editor makes of a YAML file: nothing where it is none.
+// jsonOf converts a YAML file to JSON values, as an editor does. It returns nil if the file is not YAML.
 func jsonOf(data []byte) any {
 	var document yaml.Node
 	if err := yaml.Unmarshal(data, &document); err != nil || len(document.Content) == 0 {

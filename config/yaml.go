@@ -13,13 +13,12 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// maxDepth is how deep the YAML file may be nested. The deepest value of the configuration,
+// maxDepth is the deepest nesting of a YAML file. The deepest value of a configuration,
 // networks.lab.registry.10.239.0.1.mac, is on the fifth level.
 const maxDepth = 8
 
-// parseYAML reads the one document of a YAML file. It returns nil, and reports why, if data is not YAML
-// at all; what is YAML but not supported (anchors, aliases, merge keys, tags) is reported, and the decoder
-// passes over it.
+// parseYAML parses the one document of a YAML file. If data is not YAML, it reports why and returns nil. It also
+// reports the features of YAML that are not supported (anchors, aliases, merge keys, tags); the decoder skips them.
 func (r *report) parseYAML(data []byte) *yaml.Node {
 	if line, wrong := badText(data); wrong != "" {
 		r.add(place{line: line}, "%s", wrong)
@@ -41,13 +40,16 @@ func (r *report) parseYAML(data []byte) *yaml.Node {
 	case !errors.Is(err, io.EOF):
 		r.addSyntax(data, err)
 	}
+	if r.refuseGlued(root, place{line: root.Line}, 0) {
+		return nil
+	}
 	r.refuseUnsupported(root, place{line: root.Line}, 0)
 	return root
 }
 
-// nextDocument returns the root of the next document, or io.EOF. The YAML library panics where it finds
-// its own parser in a state that can't be. No input that gets it there is known, but one that is found must
-// not take a running fabric down.
+// nextDocument returns the root of the next document, or io.EOF. It turns panics of the YAML library into errors: the
+// library panics if its parser is in an impossible state. No input that causes this is known, but one must not stop a
+// running fabric.
 func nextDocument(documents *yaml.Decoder) (root *yaml.Node, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -61,16 +63,16 @@ func nextDocument(documents *yaml.Decoder) (root *yaml.Node, err error) {
 	return document.Content[0], nil
 }
 
-// badText returns the first line that is not the text YAML is made of (YAML 1.2, 5.1): UTF-8 without
-// control characters.
+// badText returns the first line that is not valid text for YAML (YAML 1.2, 5.1): UTF-8 without control characters. It
+// describes the mistake, or returns "" if there is none.
 func badText(data []byte) (line int, wrong string) {
 	for at := 0; at < len(data); {
 		c, size := utf8.DecodeRune(data[at:])
 		switch {
 		case c == utf8.RuneError && size == 1:
-			wrong = "this is not UTF-8 text"
+			wrong = "not UTF-8 text"
 		case c < ' ' && c != '\t' && c != '\n' && c != '\r', c >= 0x7f && c < 0xa0 && c != 0x85:
-			wrong = fmt.Sprintf("there is a control character (%U) in this line", c)
+			wrong = fmt.Sprintf("control character %U in this line", c)
 		}
 		if wrong != "" {
 			return 1 + bytes.Count(data[:at], []byte("\n")), wrong
@@ -92,7 +94,7 @@ var (
 // addSyntax reports an error of the YAML library.
 func (r *report) addSyntax(data []byte, err error) {
 	message := strings.TrimPrefix(err.Error(), "yaml: ")
-	line := 1 // the library leaves the first one out
+	line := 1 // the library does not write the number of the first line
 	if m := lineOfError.FindStringSubmatch(message); m != nil {
 		line, _ = strconv.Atoi(m[1])
 		message = m[2]
@@ -105,18 +107,22 @@ func (r *report) addSyntax(data []byte, err error) {
 		r.add(place{line: 1 + bytes.Count(before, []byte("\n"))}, noAlias, m[1])
 		return
 	}
-	r.add(place{line: line}, "this is not YAML, here or in what starts here: %s", message)
+	if found, mistake := findMistake(data, line, message); mistake != "" {
+		r.add(place{line: found}, "invalid YAML: %s", mistake)
+		return
+	}
+	r.add(place{line: line}, "invalid YAML at or below this line: %s", message)
 }
 
-// What of YAML the configuration does without. Aliases are what makes a small file grow without limit.
+// The messages for unsupported features of YAML. With aliases, a small file could grow without limit.
 const (
-	noAlias  = "aliases (*%s) are not supported: write the value out"
-	noAnchor = "anchors (&%s) are not supported: write the value out wherever it is needed"
-	noMerge  = "merge keys (<<) are not supported: write the keys out"
-	noTag    = "tags (%s) are not supported: write the value without it"
+	noAlias  = "aliases (*%s) are not supported: write the value itself"
+	noAnchor = "anchors (&%s) are not supported: write the value wherever it is needed"
+	noMerge  = "merge keys (<<) are not supported: write the keys themselves"
+	noTag    = "tags (%s) are not supported: write the value without the tag"
 )
 
-// refuseUnsupported walks everything below n, known to the configuration or not.
+// refuseUnsupported reports unsupported features in n and below, under known and unknown keys.
 func (r *report) refuseUnsupported(n *yaml.Node, at place, depth int) {
 	switch {
 	case n.Kind == yaml.AliasNode:
@@ -127,7 +133,7 @@ func (r *report) refuseUnsupported(n *yaml.Node, at place, depth int) {
 		r.add(at, noTag, printable(n.Tag))
 	}
 	if depth == maxDepth && len(n.Content) > 0 {
-		r.add(at, "this is nested deeper than %d levels", maxDepth)
+		r.add(at, "nested deeper than %d levels", maxDepth)
 		return
 	}
 	switch n.Kind {

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/arpfabric/arpfabric/responder"
+	"github.com/arpfabric/arpfabric/responder/registry"
 )
 
 const (
@@ -15,7 +16,7 @@ const (
 	pass  = responder.Pass
 )
 
-// ask is the plainest request that gets an answer: a guest resolves the other one.
+// ask is the simplest request that is answered: a guest resolves the other guest's address.
 var ask = request(guestMAC, guestIP, otherIP)
 
 // answered is the answer to ask.
@@ -23,11 +24,11 @@ const answered = `020006de54a8 020007de54a8 0806 0001 0800 06 04 0002
 	020007de54a8 0aef0066 020006de54a8 0aef0065
 	000000000000000000000000000000000000`
 
-// A decision is a frame and what must become of it.
+// A decision is a frame and the expected verdict.
 type decision struct {
 	name   string
 	policy responder.Policy
-	in     responder.In
+	in     responder.Ingress
 	frame  []byte
 	action responder.Action
 	reason responder.Reason
@@ -37,7 +38,7 @@ type decision struct {
 func run(t *testing.T, tests []decision) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			v, answer := handle(t, fabric(t, tt.policy), tt.in, tt.frame)
+			v, answer := decide(t, fabric(t, tt.policy), tt.in, tt.frame)
 			checkVerdict(t, v, answer, tt.action, tt.reason, tt.answer)
 		})
 	}
@@ -80,7 +81,7 @@ func TestNotARP(t *testing.T) {
 		},
 		{
 			name:   "IPv4 on a port over its limit",
-			in:     responder.In{OverLimit: true},
+			in:     responder.Ingress{RateLimited: true},
 			frame:  etherType(0x0800),
 			action: pass, reason: responder.NotARP,
 		},
@@ -114,32 +115,32 @@ func TestMalformed(t *testing.T) {
 		},
 		{
 			name:   "LLC/SNAP on a trunk",
-			in:     responder.In{Trunk: true},
+			in:     responder.Ingress{Trunk: true},
 			frame:  append(bytes.Clone(tagged), encapsulated[12:]...),
 			action: drop, reason: responder.Malformed,
 		},
 	})
 }
 
-// TestTruncated cuts a padded request at every length: it is answered as soon as the packet is whole.
+// TestTruncated cuts a padded request at every length, and expects an answer as soon as the packet is complete.
 func TestTruncated(t *testing.T) {
 	tests := []struct {
 		name   string
-		in     responder.In
+		in     responder.Ingress
 		frame  arpFrame
-		whole  int // the length from which on the packet is whole
+		whole  int // the shortest length at which the packet is complete
 		reason responder.Reason
 	}{
-		{"untagged", responder.In{}, ask, 42, responder.Answered},
-		{"tagged, on a trunk", responder.In{Trunk: true}, ask.tagged(0x8100_0005), 46, responder.Answered},
-		{"tagged", responder.In{}, ask.tagged(0x8100_0005), 46, responder.UnexpectedVLAN},
-		{"stacked", responder.In{}, ask.tagged(0x88a8_0007, 0x8100_0005), 50, responder.UnexpectedVLAN},
+		{"untagged", responder.Ingress{}, ask, 42, responder.Answered},
+		{"tagged, on a trunk", responder.Ingress{Trunk: true}, ask.tagged(0x8100_0005), 46, responder.Answered},
+		{"tagged", responder.Ingress{}, ask.tagged(0x8100_0005), 46, responder.UnexpectedVLAN},
+		{"stacked", responder.Ingress{}, ask.tagged(0x88a8_0007, 0x8100_0005), 50, responder.UnexpectedVLAN},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			frame := append(tt.frame.bytes(), make([]byte, 18)...)
 			for n := range len(frame) + 1 {
-				v, _ := handle(t, fabric(t, responder.Policy{}), tt.in, frame[:n])
+				v, _ := decide(t, fabric(t, responder.Policy{}), tt.in, frame[:n])
 				want := tt.reason
 				if n < tt.whole {
 					want = responder.Malformed
@@ -153,13 +154,13 @@ func TestTruncated(t *testing.T) {
 }
 
 func TestVLAN(t *testing.T) {
-	trunk := responder.In{Trunk: true}
+	trunk := responder.Ingress{Trunk: true}
 	onTrunk := func(tag string) string {
 		return `020006de54a8 020007de54a8` + tag + `0806 0001 0800 06 04 0002
 			020007de54a8 0aef0066 020006de54a8 0aef0065
 			000000000000000000000000000000000000`
 	}
-	unexpected := func(name string, in responder.In, tags ...uint32) decision {
+	unexpected := func(name string, in responder.Ingress, tags ...uint32) decision {
 		return decision{
 			name: name, in: in, frame: ask.tagged(tags...).bytes(),
 			action: drop, reason: responder.UnexpectedVLAN,
@@ -172,15 +173,15 @@ func TestVLAN(t *testing.T) {
 		}
 	}
 	run(t, []decision{
-		unexpected("802.1Q", responder.In{}, 0x8100_0005),
-		unexpected("802.1Q, VID 0", responder.In{}, 0x8100_0000),
-		unexpected("802.1Q, priority without VID", responder.In{}, 0x8100_e000),
-		unexpected("802.1ad", responder.In{}, 0x88a8_0005),
-		unexpected("802.1ad, VID 0", responder.In{}, 0x88a8_0000),
-		unexpected("two VID 0 tags", responder.In{}, 0x8100_0000, 0x8100_0000),
-		unexpected("802.1Q in 802.1ad", responder.In{}, 0x88a8_0007, 0x8100_0005),
-		unexpected("three tags", responder.In{}, 0x88a8_0007, 0x8100_0005, 0x8100_0000),
-		unexpected("uplink", responder.In{Uplink: true}, 0x8100_0005),
+		unexpected("802.1Q", responder.Ingress{}, 0x8100_0005),
+		unexpected("802.1Q, VID 0", responder.Ingress{}, 0x8100_0000),
+		unexpected("802.1Q, priority without VID", responder.Ingress{}, 0x8100_e000),
+		unexpected("802.1ad", responder.Ingress{}, 0x88a8_0005),
+		unexpected("802.1ad, VID 0", responder.Ingress{}, 0x88a8_0000),
+		unexpected("two VID 0 tags", responder.Ingress{}, 0x8100_0000, 0x8100_0000),
+		unexpected("802.1Q in 802.1ad", responder.Ingress{}, 0x88a8_0007, 0x8100_0005),
+		unexpected("three tags", responder.Ingress{}, 0x88a8_0007, 0x8100_0005, 0x8100_0000),
+		unexpected("uplink", responder.Ingress{Kind: responder.Uplink}, 0x8100_0005),
 		unexpected("trunk, two tags", trunk, 0x8100_0005, 0x8100_0005),
 		unexpected("trunk, 802.1Q in 802.1ad", trunk, 0x88a8_0007, 0x8100_0005),
 		unexpected("trunk, three tags", trunk, 0x88a8_0007, 0x8100_0005, 0x8100_0000),
@@ -206,12 +207,12 @@ func TestOperation(t *testing.T) {
 }
 
 func TestRateLimited(t *testing.T) {
-	over := responder.In{OverLimit: true}
+	over := responder.Ingress{RateLimited: true}
 	run(t, []decision{
 		{name: "request", in: over, frame: ask.bytes(), action: drop, reason: responder.RateLimited},
 		{
 			name:   "reply on an uplink",
-			in:     responder.In{OverLimit: true, Uplink: true},
+			in:     responder.Ingress{RateLimited: true, Kind: responder.Uplink},
 			frame:  ask.with(func(f *arpFrame) { f.operation = 2 }).bytes(),
 			action: drop, reason: responder.RateLimited,
 		},
@@ -219,7 +220,7 @@ func TestRateLimited(t *testing.T) {
 }
 
 func TestSenderMAC(t *testing.T) {
-	from := func(m responder.MAC) []byte { return request(m, guestIP, otherIP).bytes() }
+	from := func(m registry.MAC) []byte { return request(m, guestIP, otherIP).bytes() }
 	run(t, []decision{
 		{name: "zero", frame: from(zeroMAC), action: drop, reason: responder.InvalidSenderMAC},
 		{name: "broadcast", frame: from(broadcast), action: drop, reason: responder.InvalidSenderMAC},
@@ -244,7 +245,7 @@ func TestSenderMAC(t *testing.T) {
 		},
 		{
 			name:   "mismatch on an uplink",
-			in:     responder.In{Uplink: true},
+			in:     responder.Ingress{Kind: responder.Uplink},
 			frame:  ask.with(func(f *arpFrame) { f.src = otherMAC }).bytes(),
 			action: drop, reason: responder.SenderMACMismatch,
 		},
@@ -270,7 +271,7 @@ func TestSenderIP(t *testing.T) {
 				action: drop, reason: responder.InvalidSenderIP,
 			},
 			decision{
-				name: s + " on an uplink", in: responder.In{Uplink: true}, frame: frame,
+				name: s + " on an uplink", in: responder.Ingress{Kind: responder.Uplink}, frame: frame,
 				action: drop, reason: responder.InvalidSenderIP,
 			})
 	}
@@ -283,7 +284,7 @@ func TestSenderIP(t *testing.T) {
 
 func TestSenderBinding(t *testing.T) {
 	anySender := responder.Policy{AnySender: true}
-	uplink := responder.In{Uplink: true}
+	uplink := responder.Ingress{Kind: responder.Uplink}
 	spoof := request(guestMAC, gatewayIP, otherIP)
 	stranger := request(strangerMAC, strangerIP, otherIP)
 	tied := request(mac("02:00:08:de:54:a8"), ip("10.239.0.103"), otherIP)
@@ -327,27 +328,62 @@ func TestSenderBinding(t *testing.T) {
 			action: reply, reason: responder.Answered, answer: toRange,
 		},
 		{
-			name: "its own port", in: responder.In{Port: "vnet3"}, frame: tied.bytes(),
+			name: "its own port", in: responder.Ingress{Port: "vnet3"}, frame: tied.bytes(),
 			action: reply, reason: responder.Answered, answer: toTied,
 		},
 		{
-			name: "another port", in: responder.In{Port: "vnet4"}, frame: tied.bytes(),
+			name: "another port", in: responder.Ingress{Port: "vnet4"}, frame: tied.bytes(),
 			action: drop, reason: responder.SpoofedSender,
 		},
 		{
-			name: "a port whose name begins alike", in: responder.In{Port: "vnet33"}, frame: tied.bytes(),
+			name: "a port whose name begins alike", in: responder.Ingress{Port: "vnet33"}, frame: tied.bytes(),
 			action: drop, reason: responder.SpoofedSender,
 		},
 		{name: "a port without a name", frame: tied.bytes(), action: drop, reason: responder.SpoofedSender},
 		{
 			name:   "another port, any sender",
-			policy: anySender, in: responder.In{Port: "vnet4"}, frame: tied.bytes(),
+			policy: anySender, in: responder.Ingress{Port: "vnet4"}, frame: tied.bytes(),
 			action: reply, reason: responder.Answered, answer: toTied,
 		},
 		{
-			name: "any port where the binding names none", in: responder.In{Port: "vnet4"}, frame: ask.bytes(),
+			name: "any port where the binding names none", in: responder.Ingress{Port: "vnet4"}, frame: ask.bytes(),
 			action: reply, reason: responder.Answered, answer: answered,
 		},
+	})
+}
+
+// TestHostSender sends requests from the host's MAC. Where the host's own stack sends, they may come from any address.
+func TestHostSender(t *testing.T) {
+	hostPort := responder.Ingress{Port: "br0", Kind: responder.Host, CarriesHost: true, HostMAC: strangerMAC}
+	tap := responder.Ingress{Port: "arp0", CarriesHost: true, HostMAC: strangerMAC}
+	guestPort := responder.Ingress{Port: "vnet2", HostMAC: strangerMAC}
+	sidecar := responder.Ingress{Port: "eth0", Kind: responder.Host}
+	unknown := responder.Ingress{Port: "br0", Kind: responder.Host, CarriesHost: true}
+	unbound := request(strangerMAC, strangerIP, otherIP).bytes()
+	bound := request(strangerMAC, guestIP, otherIP).bytes()
+	macvlan := request(mac("02:00:99:00:00:98"), strangerIP, otherIP).bytes()
+	toHost := func(senderIP string) string {
+		return `020099000099 020007de54a8 0806 0001 0800 06 04 0002
+			020007de54a8 0aef0066 020099000099` + senderIP + `000000000000000000000000000000000000`
+	}
+	answer := func(name string, in responder.Ingress, frame []byte, to string) decision {
+		return decision{name: name, in: in, frame: frame, action: reply, reason: responder.Answered, answer: to}
+	}
+	refuse := func(name string, in responder.Ingress, frame []byte, reason responder.Reason) decision {
+		return decision{name: name, in: in, frame: frame, action: drop, reason: reason}
+	}
+	run(t, []decision{
+		answer("an unregistered address", hostPort, unbound, toHost("0aef0032")),
+		answer("a guest's address", hostPort, bound, toHost("0aef0065")),
+		answer("an unregistered address, at a TAP", tap, unbound, toHost("0aef0032")),
+		refuse("an address that no host has", hostPort, request(strangerMAC, ip("127.0.0.1"), otherIP).bytes(), responder.InvalidSenderIP),
+		refuse("an address of its own that it announces", hostPort, request(strangerMAC, strangerIP, strangerIP).bytes(), responder.Announcement),
+		refuse("an interface on the bridge with another MAC", hostPort, macvlan, responder.UnregisteredSender),
+		refuse("a guest with another MAC, at a TAP", tap, macvlan, responder.UnregisteredSender),
+		refuse("a guest port", guestPort, unbound, responder.UnregisteredSender),
+		refuse("a guest port, with a guest's address", guestPort, bound, responder.SpoofedSender),
+		refuse("a sidecar's guest", sidecar, unbound, responder.UnregisteredSender),
+		refuse("no MAC, because there is no interface", unknown, request(guestMAC, strangerIP, otherIP).bytes(), responder.UnregisteredSender),
 	})
 }
 
@@ -355,7 +391,7 @@ func TestReply(t *testing.T) {
 	solicited := ask.with(func(f *arpFrame) { f.operation, f.dst, f.targetMAC = 2, otherMAC, otherMAC })
 	gratuitous := ask.with(func(f *arpFrame) { f.operation, f.targetIP = 2, guestIP })
 	stranger := request(strangerMAC, strangerIP, otherIP).with(func(f *arpFrame) { f.operation = 2 })
-	uplink := responder.In{Uplink: true}
+	uplink := responder.Ingress{Kind: responder.Uplink}
 	run(t, []decision{
 		{name: "solicited", frame: solicited.bytes(), action: drop, reason: responder.GuestReply},
 		{name: "gratuitous", frame: gratuitous.bytes(), action: drop, reason: responder.GuestReply},
@@ -379,7 +415,7 @@ func TestAnnouncement(t *testing.T) {
 		{name: "target MAC zero", frame: own.bytes(), action: drop, reason: responder.Announcement},
 		{name: "target MAC broadcast", frame: toAll.bytes(), action: drop, reason: responder.Announcement},
 		{
-			name: "on an uplink", in: responder.In{Uplink: true}, frame: own.bytes(),
+			name: "on an uplink", in: responder.Ingress{Kind: responder.Uplink}, frame: own.bytes(),
 			action: drop, reason: responder.Announcement,
 		},
 		{
@@ -459,7 +495,7 @@ func TestUnknownTarget(t *testing.T) {
 			frame: probe, action: reply, reason: responder.UnallocatedProbe, answer: denied,
 		},
 		{
-			name: "probe, denied, by an uplink", policy: deny, in: responder.In{Uplink: true},
+			name: "probe, denied, by an uplink", policy: deny, in: responder.Ingress{Kind: responder.Uplink},
 			frame: probe, action: drop, reason: responder.UnknownTarget,
 		},
 	}
@@ -473,6 +509,52 @@ func TestUnknownTarget(t *testing.T) {
 			})
 	}
 	run(t, tests)
+}
+
+// TestUnknownTargetOutside asks for addresses without a binding where hosts behind the uplinks may have them.
+func TestUnknownTargetOutside(t *testing.T) {
+	outside := responder.Policy{UnknownToUplinks: true}
+	anySender := responder.Policy{UnknownToUplinks: true, AnySender: true}
+	deny := responder.Policy{UnknownToUplinks: true, DenyMAC: denyMAC}
+	vnet2 := responder.Ingress{Port: "vnet2"}
+	hostPort := responder.Ingress{Port: "br0", Kind: responder.Host, CarriesHost: true, HostMAC: strangerMAC}
+	unknown := request(guestMAC, guestIP, strangerIP)
+	denied := `020006de54a8 02aaaaaaaaaa 0806 0001 0800 06 04 0002
+		02aaaaaaaaaa 0aef0032 020006de54a8 00000000
+		000000000000000000000000000000000000`
+	leaves := func(name string, policy responder.Policy, in responder.Ingress, f arpFrame) decision {
+		return decision{name: name, policy: policy, in: in, frame: f.bytes(), action: pass, reason: responder.UnknownTarget}
+	}
+	stays := func(name string, policy responder.Policy, in responder.Ingress, f arpFrame, reason responder.Reason) decision {
+		return decision{name: name, policy: policy, in: in, frame: f.bytes(), action: drop, reason: reason}
+	}
+	run(t, []decision{
+		leaves("a request", outside, vnet2, unknown),
+		leaves("a unicast request", outside, vnet2, unknown.with(func(f *arpFrame) { f.dst = strangerMAC })),
+		leaves("a probe", outside, vnet2, request(guestMAC, noIP, strangerIP)),
+		leaves("a request of the host", outside, hostPort, request(strangerMAC, ip("192.0.2.1"), strangerIP)),
+		leaves("with any sender, of the owner", anySender, vnet2, unknown),
+		stays("without the policy", responder.Policy{}, vnet2, unknown, responder.UnknownTarget),
+		stays("by an uplink", outside, responder.Ingress{Kind: responder.Uplink}, unknown, responder.UnknownTarget),
+		stays("an unregistered sender", outside, vnet2, request(strangerMAC, ip("10.239.0.51"), strangerIP), responder.UnregisteredSender),
+		stays("a spoofed sender", outside, vnet2, request(guestMAC, otherIP, strangerIP), responder.SpoofedSender),
+		stays("with any sender, an unregistered one", anySender, vnet2, request(guestMAC, ip("10.239.0.51"), strangerIP), responder.UnknownTarget),
+		stays("with any sender, a spoofed one", anySender, vnet2, request(guestMAC, otherIP, strangerIP), responder.UnknownTarget),
+		stays("a probe of an unregistered MAC", outside, vnet2, request(strangerMAC, noIP, strangerIP), responder.UnknownTarget),
+		stays("a probe of a MAC of another port", outside, vnet2, request(mac("02:00:08:de:54:a8"), noIP, strangerIP), responder.UnknownTarget),
+		stays("a reply", outside, vnet2, unknown.with(func(f *arpFrame) { f.operation = 2 }), responder.GuestReply),
+		stays("an announcement", anySender, vnet2, request(guestMAC, strangerIP, strangerIP), responder.Announcement),
+		stays("for an address of no host", outside, vnet2, request(guestMAC, guestIP, broadcastIP), responder.UnknownTarget),
+		stays("for 0.0.0.0", outside, vnet2, request(guestMAC, guestIP, noIP), responder.UnknownTarget),
+		{
+			name: "a probe, denied", policy: deny, in: vnet2, frame: request(guestMAC, noIP, strangerIP).bytes(),
+			action: reply, reason: responder.UnallocatedProbe, answer: denied,
+		},
+		{
+			name: "an address with a binding", policy: outside, in: vnet2, frame: ask.bytes(),
+			action: reply, reason: responder.Answered, answer: answered,
+		},
+	})
 }
 
 func TestProbe(t *testing.T) {
@@ -495,7 +577,7 @@ func TestProbe(t *testing.T) {
 		},
 		{name: "self, ignored", policy: ignore, frame: self.bytes(), action: drop, reason: responder.SelfProbe},
 		{
-			name: "self, on a trunk", in: responder.In{Trunk: true}, frame: tagged.bytes(),
+			name: "self, on a trunk", in: responder.Ingress{Trunk: true}, frame: tagged.bytes(),
 			action: reply, reason: responder.SelfProbe,
 			answer: `020006de54a8 020006de54a8 8100 0005 0806 0001 0800 06 04 0002
 				020006de54a8 0aef0065 020006de54a8 00000000
@@ -531,7 +613,7 @@ func TestAnswered(t *testing.T) {
 	run(t, []decision{
 		same("broadcast", ask.bytes()),
 		same("unicast to the owner", change(func(f *arpFrame) { f.dst, f.targetMAC = otherMAC, otherMAC })),
-		same("unicast to nobody", change(func(f *arpFrame) { f.dst = strangerMAC })),
+		same("unicast to an unknown MAC", change(func(f *arpFrame) { f.dst = strangerMAC })),
 		same("target MAC broadcast", change(func(f *arpFrame) { f.targetMAC = broadcast })),
 		same("target MAC of a third", change(func(f *arpFrame) { f.targetMAC = gatewayMAC })),
 		same("padded with zeros", change(func(f *arpFrame) { f.trailer = make([]byte, 18) })),
@@ -539,7 +621,7 @@ func TestAnswered(t *testing.T) {
 		same("1514 bytes", change(func(f *arpFrame) { f.trailer = bytes.Repeat([]byte{0xff}, 1472) })),
 		same("9014 bytes", change(func(f *arpFrame) { f.trailer = bytes.Repeat([]byte{0xff}, 8972) })),
 		{
-			name: "on a port that may have a tag and an uplink", in: responder.In{Trunk: true, Uplink: true},
+			name: "on a port that may have a tag and an uplink", in: responder.Ingress{Trunk: true, Kind: responder.Uplink},
 			frame: ask.bytes(), action: reply, reason: responder.Answered, answer: answered,
 		},
 		{
@@ -569,10 +651,10 @@ func TestAnswered(t *testing.T) {
 	})
 }
 
-// TestOwner asks on a port behind which one host answers for its own addresses alone.
+// TestOwner sends requests on a port where only one MAC's addresses are answered.
 func TestOwner(t *testing.T) {
 	deny := responder.Policy{DenyMAC: denyMAC}
-	others, guests := responder.In{Owner: otherMAC}, responder.In{Owner: guestMAC}
+	others, guests := responder.Ingress{Owner: otherMAC}, responder.Ingress{Owner: guestMAC}
 	probe := request(strangerMAC, noIP, otherIP)
 	run(t, []decision{
 		{name: "its own", in: others, frame: ask.bytes(), action: reply, reason: responder.Answered, answer: answered},
@@ -585,7 +667,7 @@ func TestOwner(t *testing.T) {
 		},
 		{name: "probe of another's", in: guests, frame: probe.bytes(), action: drop, reason: responder.UnknownTarget},
 		{
-			name: "probe of nobody's, denied elsewhere", policy: deny, in: others,
+			name: "probe of an unbound address, denied elsewhere", policy: deny, in: others,
 			frame: request(guestMAC, noIP, strangerIP).bytes(), action: drop, reason: responder.UnknownTarget,
 		},
 		{
@@ -595,32 +677,32 @@ func TestOwner(t *testing.T) {
 	})
 }
 
-// A flaw makes a request that would be answered fit one row of the decision table.
+// A flaw changes a request that would be answered so that it matches one row of the decision table.
 type flaw struct {
 	reason responder.Reason
-	of     string // the one thing it changes: two flaws of one thing exclude each other
-	change func(*arpFrame, *responder.In)
+	of     string // the field it changes; two flaws of one field exclude each other
+	change func(*arpFrame, *responder.Ingress)
 }
 
-// flaws are in the order of the table.
+// flaws are in the order of the table's rows.
 var flaws = []flaw{
-	{responder.NotARP, "EtherType", func(f *arpFrame, _ *responder.In) { f.etherType = 0x0800 }},
-	{responder.Malformed, "hardware type", func(f *arpFrame, _ *responder.In) { f.hardware = 6 }},
-	{responder.UnexpectedVLAN, "tags", func(f *arpFrame, _ *responder.In) { f.tags = []uint32{0x8100_0000} }},
-	{responder.UnsupportedOperation, "operation", func(f *arpFrame, _ *responder.In) { f.operation = 3 }},
-	{responder.RateLimited, "rate", func(_ *arpFrame, in *responder.In) { in.OverLimit = true }},
-	{responder.InvalidSenderMAC, "sender MAC", func(f *arpFrame, _ *responder.In) { f.senderMAC = broadcast }},
-	{responder.SenderMACMismatch, "source", func(f *arpFrame, _ *responder.In) { f.src = otherMAC }},
-	{responder.InvalidSenderIP, "sender IP", func(f *arpFrame, _ *responder.In) { f.senderIP = ip("224.0.0.1") }},
-	{responder.UnregisteredSender, "sender IP", func(f *arpFrame, _ *responder.In) { f.senderIP = strangerIP }},
-	{responder.SpoofedSender, "port", func(_ *arpFrame, in *responder.In) { in.Port = "vnet4" }},
-	{responder.GuestReply, "operation", func(f *arpFrame, _ *responder.In) { f.operation = 2 }},
-	{responder.Announcement, "target IP", func(f *arpFrame, _ *responder.In) { f.targetIP = f.senderIP }},
-	{responder.HostAddress, "target IP", func(f *arpFrame, _ *responder.In) { f.targetIP = ip("10.239.0.60") }},
-	{responder.UnknownTarget, "target IP", func(f *arpFrame, _ *responder.In) { f.targetIP = strangerIP }},
+	{responder.NotARP, "EtherType", func(f *arpFrame, _ *responder.Ingress) { f.etherType = 0x0800 }},
+	{responder.Malformed, "hardware type", func(f *arpFrame, _ *responder.Ingress) { f.hardware = 6 }},
+	{responder.UnexpectedVLAN, "tags", func(f *arpFrame, _ *responder.Ingress) { f.tags = []uint32{0x8100_0000} }},
+	{responder.UnsupportedOperation, "operation", func(f *arpFrame, _ *responder.Ingress) { f.operation = 3 }},
+	{responder.RateLimited, "rate", func(_ *arpFrame, in *responder.Ingress) { in.RateLimited = true }},
+	{responder.InvalidSenderMAC, "sender MAC", func(f *arpFrame, _ *responder.Ingress) { f.senderMAC = broadcast }},
+	{responder.SenderMACMismatch, "source", func(f *arpFrame, _ *responder.Ingress) { f.src = otherMAC }},
+	{responder.InvalidSenderIP, "sender IP", func(f *arpFrame, _ *responder.Ingress) { f.senderIP = ip("224.0.0.1") }},
+	{responder.UnregisteredSender, "sender IP", func(f *arpFrame, _ *responder.Ingress) { f.senderIP = strangerIP }},
+	{responder.SpoofedSender, "port", func(_ *arpFrame, in *responder.Ingress) { in.Port = "vnet4" }},
+	{responder.GuestReply, "operation", func(f *arpFrame, _ *responder.Ingress) { f.operation = 2 }},
+	{responder.Announcement, "target IP", func(f *arpFrame, _ *responder.Ingress) { f.targetIP = f.senderIP }},
+	{responder.HostAddress, "target IP", func(f *arpFrame, _ *responder.Ingress) { f.targetIP = ip("10.239.0.60") }},
+	{responder.UnknownTarget, "target IP", func(f *arpFrame, _ *responder.Ingress) { f.targetIP = strangerIP }},
 }
 
-// TestOrder makes two rows fit at a time: the earlier one is the verdict.
+// TestOrder combines two flaws, and expects the verdict of the earlier row.
 func TestOrder(t *testing.T) {
 	r := fabric(t, responder.Policy{Host: []netip.Addr{ip("10.239.0.60")}})
 	for i, earlier := range flaws {
@@ -629,11 +711,11 @@ func TestOrder(t *testing.T) {
 				continue
 			}
 			t.Run(fmt.Sprintf("%s before %s", earlier.reason, later.reason), func(t *testing.T) {
-				in := responder.In{Port: "vnet3"}
+				in := responder.Ingress{Port: "vnet3"}
 				frame := request(mac("02:00:08:de:54:a8"), ip("10.239.0.103"), otherIP)
 				earlier.change(&frame, &in)
 				later.change(&frame, &in)
-				v, _ := handle(t, r, in, frame.bytes())
+				v, _ := decide(t, r, in, frame.bytes())
 				if v.Reason != earlier.reason {
 					t.Errorf("verdict is %s, %s; want %s", v.Action, v.Reason, earlier.reason)
 				}

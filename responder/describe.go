@@ -5,34 +5,35 @@ import (
 	"fmt"
 	"net/netip"
 
+	"github.com/arpfabric/arpfabric/responder/registry"
 	"github.com/mdlayher/arp"
 	"github.com/mdlayher/ethernet"
 )
 
-// Describe puts a frame in tcpdump's words (those of tcpdump -n), such as "ARP, Request who-has 10.239.0.1
-// tell 10.239.0.101, length 28". The length counts the bytes after the Ethernet header and its tags. Tags,
-// which tcpdump shows with -e only, come first, the outermost first: "vlan 5, ARP, ...".
+// Describe describes a frame as tcpdump -n does, for example "ARP, Request who-has 10.239.0.1 tell 10.239.0.101, length
+// 28". The length is the number of bytes after the Ethernet header and the VLAN tags. Tags come first, the outermost
+// first: "vlan 5, ARP, ...". (tcpdump shows them only with -e.)
 //
-// Of frames that are not ARP it says less than tcpdump: "IP 10.239.0.101.5353 > 10.239.0.102.53: UDP, length
-// 31", where the length is that of the payload, or no more than "ethertype 0x88cc, length 46".
+// Describe says less than tcpdump about other frames: "IP 10.239.0.101.5353 > 10.239.0.102.53: UDP, length 31", with the
+// length of the payload, or only "ethertype 0x88cc, length 46".
 func Describe(frame []byte) string {
+	h, ok := ParseHeader(frame)
 	var p packet
-	reason := p.parse(frame)
-	if reason == Malformed {
+	isARP := ok && h.carriesARP(frame[h.Len:])
+	if !ok || isARP && !p.parse(&h, frame[h.Len:]) {
 		return fmt.Sprintf("malformed ARP, length %d", max(0, len(frame)-headerLen))
 	}
-	tags, at, _ := skipTags(frame)
 	words := ""
-	for i := range tags {
-		words += fmt.Sprintf("vlan %d, ", binary.BigEndian.Uint16(frame[headerLen+i*tagLen:])&0x0fff)
+	for i := range h.Tags {
+		words += fmt.Sprintf("vlan %d, ", vlanID(binary.BigEndian.Uint16(frame[headerLen+i*tagLen:])))
 	}
-	if reason == NotARP {
-		return words + describeOther(ethernet.EtherType(binary.BigEndian.Uint16(frame[at:])), frame[at+2:])
+	if !isARP {
+		return words + describeOther(h.EtherType, frame[h.Len:])
 	}
 	return fmt.Sprintf("%sARP, %s, length %d", words, p.describeOperation(), packetLen+p.trailerLen)
 }
 
-// The operations beside request and reply that tcpdump has words for (RFC 903, RFC 2390).
+// The operations, other than request and reply, that tcpdump names (RFC 903, RFC 2390).
 const (
 	reverseRequest arp.Operation = 3
 	reverseReply   arp.Operation = 4
@@ -44,7 +45,7 @@ func (p *packet) describeOperation() string {
 	switch p.operation {
 	case arp.OperationRequest:
 		asked := p.targetIP.String()
-		if p.targetMAC != (MAC{}) {
+		if p.targetMAC != (registry.MAC{}) {
 			asked += " (" + p.targetMAC.String() + ")"
 		}
 		return fmt.Sprintf("Request who-has %s tell %s", asked, p.senderIP)
@@ -62,7 +63,7 @@ func (p *packet) describeOperation() string {
 	return fmt.Sprintf("Unknown (%d)", p.operation)
 }
 
-// describeOther describes what is behind an EtherType other than ARP.
+// describeOther describes the payload of a frame whose EtherType is not ARP.
 func describeOther(kind ethernet.EtherType, body []byte) string {
 	switch {
 	case kind == ethernet.EtherTypeIPv4:
@@ -87,12 +88,12 @@ func describeIPv4(body []byte) string {
 	return fmt.Sprintf("IP %s > %s: %s, length %d", src, dst, protocolName(p.protocol), max(0, p.payloadLen()))
 }
 
-// payloadLen is the length in bytes of what TCP and UDP carry, and of everything after the IP header of other
-// packets and of later fragments.
+// payloadLen returns the length in bytes of the TCP or UDP payload. For other protocols, and for fragments after the
+// first, it is the length of everything after the IP header.
 func (p *ipPacket) payloadLen() int {
 	const udpHeader, dataOffset = 8, 12
 	switch {
-	case p.later:
+	case p.laterFragment:
 		return p.length
 	case p.protocol == protocolUDP:
 		return p.length - udpHeader

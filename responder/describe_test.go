@@ -7,8 +7,8 @@ import (
 	"github.com/arpfabric/arpfabric/responder"
 )
 
-// TestDescribe holds the words to those of tcpdump 4.99 -n. tcpdump says more than they do only of an
-// operation it has no words for, which it prints in hexadecimal, of tags, with -e, and of what is not ARP.
+// TestDescribe expects the output of tcpdump 4.99 -n, with three exceptions: tcpdump also prints an unknown operation in
+// hexadecimal, prints tags only with -e, and says more about frames that are not ARP.
 func TestDescribe(t *testing.T) {
 	operation := func(n uint16) arpFrame {
 		return ask.with(func(f *arpFrame) { f.operation, f.targetMAC = n, otherMAC })

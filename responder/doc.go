@@ -1,12 +1,11 @@
-// Package responder decides what the fabric makes of one Ethernet frame.
+// Package responder decides about one Ethernet frame: whether the fabric answers it, drops it or lets it pass.
 //
-// A [Responder] holds the [Registry] of a network (which IPv4 address belongs to which MAC) and its
-// [Policy]. [Responder.Handle] reads a frame, writes the answer into a buffer of the caller's where there
-// is one, and returns a [Verdict]: an action and the reason for it. A cloud VPC's fabric answers every
-// request that way: no guest ever hears another guest's ARP. [Responder.Trace] decides in the same way, and shows what
-// was compared.
+// A [Responder] holds a network's [registry.Registry], which says which IPv4 address belongs to which MAC, and its
+// [Policy]. [Responder.Decide] reads a frame and returns a [Verdict]: an action, and the reason for it. If the action is
+// [Reply], Decide also writes the answer into a buffer of the caller's. The fabric of a cloud VPC answers each request in
+// this way, so a guest never receives another guest's ARP. [Responder.Explain] makes the same decision and lists the
+// values that were compared.
 //
-// The package is pure. It does no I/O, starts no goroutine, reads no clock and writes no log; the same
-// frame always gets the same verdict. It does not carry frames, keep guests apart on a bridge, or count:
-// that is for the caller.
+// The package is pure. It does no I/O, starts no goroutine, reads no clock and writes no log; the same frame always gets
+// the same verdict. The caller receives and sends frames, isolates guests on a bridge, and counts.
 package responder

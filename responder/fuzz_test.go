@@ -4,13 +4,15 @@ import (
 	"bytes"
 	"encoding/binary"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/arpfabric/arpfabric/responder"
+	"github.com/arpfabric/arpfabric/responder/registry"
 )
 
-// What FuzzHandle chooses beside the frame, a bit each.
+// The choices of FuzzDecide, apart from the frame, one bit each.
 const (
 	uplink = 1 << iota
 	trunk
@@ -19,16 +21,18 @@ const (
 	anySender
 	ignoreSelfProbe
 	deny
-	host // 10.239.0.60 is the host's
+	host // 10.239.0.60 is the host's own address
 )
 
-// FuzzHandle holds the invariants of the decision against any frame under any policy: above all, no reply
-// without a binding behind it, and none to anybody but who asked. Each file in testdata is a frame of one
-// reason or kind.
-func FuzzHandle(f *testing.F) {
+// FuzzDecide checks the invariants of the decision on any frame and policy: above all, every reply has a binding behind
+// it, and goes to the requester only. Each file in testdata is a frame of one reason or kind.
+func FuzzDecide(f *testing.F) {
 	f.Fuzz(func(t *testing.T, frame []byte, choice uint8) {
 		chosen := func(bit uint8) bool { return choice&bit != 0 }
-		in := responder.In{Port: "vnet3", Uplink: chosen(uplink), Trunk: chosen(trunk), OverLimit: chosen(overLimit)}
+		in := responder.Ingress{Port: "vnet3", Trunk: chosen(trunk), RateLimited: chosen(overLimit)}
+		if chosen(uplink) {
+			in.Kind = responder.Uplink
+		}
 		if chosen(elsewhere) {
 			in.Port = "vnet4"
 		}
@@ -40,8 +44,12 @@ func FuzzHandle(f *testing.F) {
 			policy.Host = []netip.Addr{ip("10.239.0.60")}
 		}
 		r := fabric(t, policy)
-		v, answer := handle(t, r, in, frame)
+		v, answer := decide(t, r, in, frame)
 		checkEnumerations(t, v, in, policy)
+		if id := responder.SenderIdentityOf(frame); v.AnnouncesHolder && (v.Action == responder.Reply || id.Sender != id.Target ||
+			!r.Registry().IsCandidate(registry.IPv4Of(id.Sender), id.MAC, in.Port)) {
+			t.Errorf("%s, %s makes %s the holder of %s", v.Action, v.Reason, id.MAC, id.Sender)
+		}
 		if v.Action == responder.Reply {
 			checkReply(t, r, v, policy, in, frame, answer)
 		}
@@ -53,15 +61,15 @@ func FuzzHandle(f *testing.F) {
 	})
 }
 
-// checkEnumerations expects a reason that exists, with an action that it can have.
-func checkEnumerations(t *testing.T, v responder.Verdict, in responder.In, policy responder.Policy) {
+// checkEnumerations expects a known reason, with an action that it can have.
+func checkEnumerations(t *testing.T, v responder.Verdict, in responder.Ingress, policy responder.Policy) {
 	t.Helper()
 	want := responder.Drop
 	switch v.Reason {
 	case responder.NotARP, responder.HostAddress:
 		want = responder.Pass
 	case responder.GuestReply:
-		if in.Uplink {
+		if in.Kind == responder.Uplink {
 			want = responder.Pass
 		}
 	case responder.SelfProbe:
@@ -71,21 +79,21 @@ func checkEnumerations(t *testing.T, v responder.Verdict, in responder.In, polic
 	case responder.UnallocatedProbe, responder.ConflictProbe, responder.Answered:
 		want = responder.Reply
 	}
-	if v.Reason == 0 || int(v.Reason) >= responder.NumReasons || v.Action != want {
+	if !slices.Contains(allReasons, v.Reason) || v.Action != want {
 		t.Errorf("verdict is %s, %s; want %s", v.Action, v.Reason, want)
 	}
 }
 
-// checkReply expects the answer of the owner of the address that was asked for, to who asked.
-func checkReply(t *testing.T, r *responder.Responder, v responder.Verdict, policy responder.Policy, in responder.In,
+// checkReply expects the answer of the owner of the requested address, sent to the requester.
+func checkReply(t *testing.T, r *responder.Responder, v responder.Verdict, policy responder.Policy, in responder.Ingress,
 	frame, answer []byte) {
 	t.Helper()
 	header := frame[:12] // with the tag
 	if in.Trunk && (frame[12] == 0x81 || frame[12] == 0x88) {
 		header = frame[:16]
 	}
-	asked := frame[len(header)+2:]
-	senderMAC, senderIP, targetIP := asked[8:14], asked[14:18], asked[24:28]
+	packet := frame[len(header)+2:]
+	senderMAC, senderIP, targetIP := packet[8:14], packet[14:18], packet[24:28]
 
 	owner := policy.DenyMAC
 	b, bound := r.Registry().Lookup(netip.AddrFrom4([4]byte(targetIP)))

@@ -11,10 +11,12 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/arpfabric/arpfabric/internal/registrytest"
 	"github.com/arpfabric/arpfabric/responder"
+	"github.com/arpfabric/arpfabric/responder/registry"
 )
 
-// The network of the capture that the decision follows: a gateway and two guests.
+// The network of the capture that the decision table follows: a gateway and two guests.
 var (
 	gatewayMAC = mac("02:00:00:de:54:a8")
 	guestMAC   = mac("02:00:06:de:54:a8")
@@ -25,72 +27,54 @@ var (
 	otherIP   = ip("10.239.0.102")
 
 	noIP        = netip.IPv4Unspecified()
-	zeroMAC     = responder.MAC{}
+	zeroMAC     = registry.MAC{}
 	broadcast   = mac("ff:ff:ff:ff:ff:ff")
-	strangerMAC = mac("02:00:99:00:00:99") // bound to nothing
+	strangerMAC = mac("02:00:99:00:00:99") // has no binding
 	strangerIP  = ip("10.239.0.50")
 	denyMAC     = mac("02:aa:aa:aa:aa:aa")
 )
 
-// fabric has the capture's bindings, one of them tied to a port, a range and a guest behind vnet3.
+var allReasons = slices.Collect(responder.Reasons())
+
+// fabric returns a Responder with the capture's bindings, a range, a router for 10.9.0.0/24 that is tied to port vnet3, and an
+// address that moves between the two guests.
 func fabric(t testing.TB, policy responder.Policy) *responder.Responder {
 	t.Helper()
+	moves := bind(sharedIP.String(), guestMAC.String())
+	moves.Candidates = registry.MACsOf(guestMAC, otherMAC)
 	tied := bind("10.239.0.103", "02:00:08:de:54:a8")
-	tied.Port = "vnet3"
-	return responder.New(registry(t,
+	tied.Port, tied.Routes = "vnet3", registrytest.Prefixes("10.9.0.0/24")
+	return responder.New(registrytest.New(t,
 		bind("10.239.0.1", gatewayMAC.String()),
 		bind("10.239.0.101", guestMAC.String()),
 		bind("10.239.0.102", otherMAC.String()),
 		tied,
 		bind("10.239.0.128-10.239.0.191", "02:00:0a:00:00:01"),
+		moves,
 	), policy)
 }
 
-func mac(s string) responder.MAC {
-	m, err := responder.ParseMAC(s)
-	if err != nil {
-		panic(err)
-	}
-	return m
-}
+var mac, bind = registrytest.MAC, registrytest.Bind
 
 func ip(s string) netip.Addr { return netip.MustParseAddr(s) }
 
-// bind reads "first" or "first-last" and a MAC.
-func bind(addresses, owner string) responder.Binding {
-	first, last, isRange := strings.Cut(addresses, "-")
-	if !isRange {
-		last = first
-	}
-	return responder.Binding{First: ip(first), Last: ip(last), MAC: mac(owner)}
-}
-
-func registry(t testing.TB, bindings ...responder.Binding) *responder.Registry {
-	t.Helper()
-	reg, err := responder.NewRegistry(slices.Values(bindings))
-	if err != nil {
-		t.Fatalf("NewRegistry: %v", err)
-	}
-	return reg
-}
-
-// An arpFrame is a frame to be written field by field, so that each can be wrong.
+// An arpFrame is an ARP frame by its fields, each of which a test can set to a wrong value.
 type arpFrame struct {
-	dst, src           responder.MAC
+	dst, src           registry.MAC
 	tags               []uint32 // each TPID and TCI
 	etherType          uint16
 	hardware, protocol uint16
 	hlen, plen         uint8
 	operation          uint16
-	senderMAC          responder.MAC
+	senderMAC          registry.MAC
 	senderIP           netip.Addr
-	targetMAC          responder.MAC
+	targetMAC          registry.MAC
 	targetIP           netip.Addr
 	trailer            []byte
 }
 
-// request is what Linux sends to resolve target.
-func request(senderMAC responder.MAC, senderIP, target netip.Addr) arpFrame {
+// request returns the request that Linux sends to resolve target.
+func request(senderMAC registry.MAC, senderIP, target netip.Addr) arpFrame {
 	return arpFrame{
 		dst: broadcast, src: senderMAC, etherType: 0x0806,
 		hardware: 1, protocol: 0x0800, hlen: 6, plen: 4, operation: 1,
@@ -98,7 +82,7 @@ func request(senderMAC responder.MAC, senderIP, target netip.Addr) arpFrame {
 	}
 }
 
-// with returns a copy of f that change has been made to.
+// with returns a changed copy of f.
 func (f arpFrame) with(change func(*arpFrame)) arpFrame {
 	change(&f)
 	return f
@@ -121,7 +105,7 @@ func (f arpFrame) bytes() []byte {
 	return slices.Concat(b, f.senderMAC[:], f.senderIP.AsSlice(), f.targetMAC[:], f.targetIP.AsSlice(), f.trailer)
 }
 
-// unhex reads hexadecimal digits with white space between them.
+// unhex decodes hexadecimal digits, and ignores white space.
 func unhex(t testing.TB, s string) []byte {
 	t.Helper()
 	b, err := hex.DecodeString(strings.Join(strings.Fields(s), ""))
@@ -131,29 +115,29 @@ func unhex(t testing.TB, s string) []byte {
 	return b
 }
 
-// handle calls Handle and returns the verdict and the answer. It fails the test if Handle changed the frame
-// or wrote anywhere but to the answer, or if a second call says something else.
-func handle(t testing.TB, r *responder.Responder, in responder.In, frame []byte) (responder.Verdict, []byte) {
+// decide calls Decide and returns the verdict and the answer. It fails the test if Decide changed the frame, wrote
+// outside the answer, or returned something else from a second call.
+func decide(t testing.TB, r *responder.Responder, in responder.Ingress, frame []byte) (responder.Verdict, []byte) {
 	t.Helper()
 	before := bytes.Clone(frame)
 	out, again := dirtyBuffer(), dirtyBuffer()
-	v := r.Handle(in, frame, out)
+	v := r.Decide(in, frame, out)
 	if !bytes.Equal(frame, before) {
-		t.Fatalf("Handle changed the frame\n%x to\n%x", before, frame)
+		t.Fatalf("Decide changed the frame\n%x to\n%x", before, frame)
 	}
 	if (v.Action == responder.Reply) != (v.Len > 0) {
-		t.Fatalf("verdict %+v: a reply has a length and nothing else has", v)
+		t.Fatalf("verdict %+v: want a length for a reply, and none otherwise", v)
 	}
 	if rest, want := out[v.Len:], dirtyBuffer()[v.Len:]; !bytes.Equal(rest, want) {
-		t.Fatalf("verdict %+v, but behind the answer there is %x", v, rest)
+		t.Fatalf("verdict %+v, but after the answer the buffer has %x", v, rest)
 	}
-	if v2 := r.Handle(in, frame, again); v2 != v || !bytes.Equal(out, again) {
+	if v2 := r.Decide(in, frame, again); v2 != v || !bytes.Equal(out, again) {
 		t.Fatalf("verdict %+v, then %+v for the same frame:\n%x\n%x", v, v2, out, again)
 	}
 	return v, out[:v.Len]
 }
 
-// dirtyBuffer has room for more than an answer, and no zeros.
+// dirtyBuffer returns a buffer that is longer than any answer and has no zeros.
 func dirtyBuffer() []byte { return bytes.Repeat([]byte{0xee}, responder.MaxReplyLen+16) }
 
 // checkVerdict compares action, reason and answer. want is in hexadecimal, empty for no answer.

@@ -12,21 +12,23 @@ import (
 	"github.com/mdlayher/arp"
 	"github.com/mdlayher/ethernet"
 
+	"github.com/arpfabric/arpfabric/internal/registrytest"
 	"github.com/arpfabric/arpfabric/responder"
+	"github.com/arpfabric/arpfabric/responder/registry"
 )
 
-// TestOracle has mdlayher/arp write random requests and read the answers: what Handle reads and writes is what
-// another implementation of RFC 826 means by the same bytes.
+// TestOracle writes random requests and reads the answers with mdlayher/arp, another implementation of RFC 826, and
+// expects Decide to read and write the same bytes with the same meaning.
 func TestOracle(t *testing.T) {
 	rng := rand.New(rand.NewPCG(5, 6))
 	for range 300 {
-		bindings := randomBindings(rng, 30)
-		r := responder.New(registry(t, bindings...), responder.Policy{})
+		bindings := registrytest.Random(rng, 30)
+		r := responder.New(registrytest.New(t, bindings...), responder.Policy{})
 		for range 20 {
 			ask := randomRequest(rng, bindings)
-			in := responder.In{Port: "vnet0", Trunk: ask.VLAN != nil}
-			v, answer := handle(t, r, in, marshal(t, ask.Frame, ask.Packet))
-			owner := narrowest(bindings, ask.TargetIP)
+			in := responder.Ingress{Port: "vnet0", Trunk: ask.VLAN != nil}
+			v, answer := decide(t, r, in, marshal(t, ask.Frame, ask.Packet))
+			owner := registrytest.Narrowest(bindings, ask.TargetIP)
 			if want := expectedReason(ask, owner); v.Reason != want {
 				t.Fatalf("%s; want %s for %+v", v.Reason, want, ask.Packet)
 			}
@@ -46,15 +48,15 @@ type message struct {
 	arp.Packet
 }
 
-// randomRequest makes a request or a probe by the owner of one of bindings, for an address that is mostly
-// bound, in a frame that may be tagged, unicast or padded with anything.
-func randomRequest(rng *rand.Rand, bindings []responder.Binding) message {
+// randomRequest returns a request or a probe by the owner of one of bindings, mostly for a bound address, in a frame that
+// may be tagged or unicast.
+func randomRequest(rng *rand.Rand, bindings []registry.Binding) message {
 	sender := bindings[rng.IntN(len(bindings))]
 	senderIP := sender.First
-	if owner := narrowest(bindings, senderIP); owner.MAC != sender.MAC || rng.IntN(3) == 0 {
+	if owner := registrytest.Narrowest(bindings, senderIP); owner.MAC != sender.MAC || rng.IntN(3) == 0 {
 		senderIP = noIP
 	}
-	targets := interestingAddrs(rng, bindings)
+	targets := registrytest.Addrs(rng, bindings)
 	targetIP := targets[rng.IntN(len(targets))]
 	targetMAC := [][]byte{zeroMAC[:], broadcast[:], strangerMAC[:]}[rng.IntN(3)]
 	packet, err := arp.NewPacket(arp.OperationRequest, sender.MAC[:], senderIP, targetMAC, targetIP)
@@ -85,7 +87,7 @@ func marshal(t *testing.T, frame ethernet.Frame, packet arp.Packet) []byte {
 	return b
 }
 
-func expectedReason(ask message, owner *responder.Binding) responder.Reason {
+func expectedReason(ask message, owner *registry.Binding) responder.Reason {
 	probe := ask.SenderIP == noIP
 	switch {
 	case ask.SenderIP == ask.TargetIP:
@@ -100,8 +102,8 @@ func expectedReason(ask message, owner *responder.Binding) responder.Reason {
 	return responder.Answered
 }
 
-// checkAnswer expects answer to be what the owner of the address that was asked for would say.
-func checkAnswer(t *testing.T, ask message, owner responder.MAC, answer []byte) {
+// checkAnswer expects the answer that the owner of the requested address would send.
+func checkAnswer(t *testing.T, ask message, owner registry.MAC, answer []byte) {
 	t.Helper()
 	var frame ethernet.Frame
 	if err := frame.UnmarshalBinary(answer); err != nil {

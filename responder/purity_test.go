@@ -6,52 +6,72 @@ import (
 	"go/parser"
 	"go/token"
 	"path"
+	"path/filepath"
 	"slices"
 	"testing"
 )
 
-// imports are all that the package may use: nothing that does I/O, starts a goroutine, reads a clock or
-// writes a log. Of packages that could, only the names given here.
-var imports = map[string][]string{
-	"cmp":             nil,
-	"container/heap":  nil,
-	"encoding/binary": {"BigEndian"},
-	"fmt":             {"Errorf", "Sprintf"},
-	"iter":            nil,
-	"math/bits":       nil,
-	"net":             {"HardwareAddr", "ParseMAC"},
-	"net/netip":       nil,
-	"slices":          nil,
-	"strings":         nil,
-
-	"github.com/mdlayher/arp": {"Operation", "OperationReply", "OperationRequest"},
-	"github.com/mdlayher/ethernet": {
-		"EtherType", "EtherTypeARP", "EtherTypeIPv4", "EtherTypeIPv6", "EtherTypeServiceVLAN", "EtherTypeVLAN",
-	},
-}
+// imports are the packages that a package may import, with the names that it may use from each; nil allows all names.
+// None of them does I/O, starts a goroutine, reads a clock or writes a log.
+type imports map[string][]string
 
 func TestImports(t *testing.T) {
-	pkg, err := build.ImportDir(".", 0)
+	imports{
+		"encoding/binary": {"BigEndian"},
+		"fmt":             {"Sprintf"},
+		"iter":            nil,
+		"net/netip":       nil,
+		"slices":          nil,
+
+		"github.com/arpfabric/arpfabric/responder/registry": nil,
+		"github.com/mdlayher/arp":                           {"Operation", "OperationReply", "OperationRequest"},
+		"github.com/mdlayher/ethernet": {
+			"EtherType", "EtherTypeARP", "EtherTypeIPv4", "EtherTypeIPv6", "EtherTypeServiceVLAN", "EtherTypeVLAN",
+		},
+	}.check(t, ".")
+}
+
+func TestRegistryImports(t *testing.T) {
+	imports{
+		"cmp":             nil,
+		"container/heap":  nil,
+		"encoding/binary": {"BigEndian"},
+		"fmt":             {"Errorf", "Sprintf"},
+		"iter":            nil,
+		"maps":            nil,
+		"math/bits":       nil,
+		"net":             {"HardwareAddr", "ParseMAC"},
+		"net/netip":       nil,
+		"slices":          nil,
+		"sort":            nil,
+		"strings":         nil,
+	}.check(t, "registry")
+}
+
+// check expects the package in a folder to import exactly the allowed packages, and to use only allowed names.
+func (allowed imports) check(t *testing.T, folder string) {
+	t.Helper()
+	pkg, err := build.ImportDir(folder, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, imported := range pkg.Imports {
-		if _, ok := imports[imported]; !ok {
+		if _, ok := allowed[imported]; !ok {
 			t.Errorf("%v: %s is imported", pkg.ImportPos[imported], imported)
 		}
 	}
-	for allowed := range imports {
-		if !slices.Contains(pkg.Imports, allowed) {
-			t.Errorf("%s is on the list, but nothing imports it", allowed)
+	for imported := range allowed {
+		if !slices.Contains(pkg.Imports, imported) {
+			t.Errorf("%s is allowed, but not imported", imported)
 		}
 	}
 	for _, file := range pkg.GoFiles {
-		checkNames(t, file)
+		allowed.checkNames(t, filepath.Join(folder, file))
 	}
 }
 
-// checkNames looks for names in file that imports doesn't give.
-func checkNames(t *testing.T, file string) {
+// checkNames reports the names used in file that are not allowed.
+func (imports imports) checkNames(t *testing.T, file string) {
 	files := token.NewFileSet()
 	tree, err := parser.ParseFile(files, file, nil, 0)
 	if err != nil {
@@ -73,7 +93,7 @@ func checkNames(t *testing.T, file string) {
 			}
 		case *ast.ImportSpec:
 			if n.Name != nil {
-				t.Errorf("%v: %s has another name here, so this test doesn't see its use",
+				t.Errorf("%v: %s is imported under another name, so this test cannot check its use",
 					files.Position(n.Pos()), n.Path.Value)
 			}
 		case *ast.GoStmt:

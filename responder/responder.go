@@ -2,173 +2,126 @@ package responder
 
 import (
 	"net/netip"
-	"slices"
 
-	"github.com/mdlayher/arp"
+	"github.com/arpfabric/arpfabric/responder/registry"
 )
 
-// Policy holds what an operator may choose about the decision. The zero Policy is the default one.
+// Policy holds the operator's choices about the decision. The zero Policy is the default.
 type Policy struct {
-	// AnySender takes every SenderIP as it is (`sender: any`): no unregistered-sender, no spoofed-sender. It is
-	// about ARP: Admit holds the source of IPv4 against the registry all the same.
+	// AnySender skips the check of ARP's SenderIP (`sender: any`), so that no frame is an unregistered-sender or a
+	// spoofed-sender. The source of IPv4 is still compared with the registry.
 	AnySender bool
 
-	// IgnoreSelfProbe drops a guest's probe for its own address (`self_probe: drop`). By default it is
-	// answered with the guest's own MAC, as the cloud does.
+	// IgnoreSelfProbe drops a guest's probe for its own address (`self_probe: drop`). By default the probe is answered
+	// with the guest's own MAC, as in a cloud VPC.
 	IgnoreSelfProbe bool
 
-	// DenyMAC, unless zero, is the MAC that answers guests' probes for addresses without a binding
-	// (`unallocated_probe: deny`), so that a client that detects address conflicts gives the address up. What is
-	// behind an uplink has addresses that the registry need not know.
-	DenyMAC MAC
+	// DenyMAC, unless zero, answers guests' probes for addresses without a binding (`unallocated_probe: deny`), so that a
+	// client that detects address conflicts gives the address up. A probe from an uplink is not answered with it, because
+	// hosts behind the uplink may have addresses that the registry does not list.
+	DenyMAC registry.MAC
 
-	// PassIPv6 lets IPv6 pass from registered MACs, to anybody (`ipv6: pass`). By default Admit drops it.
+	// UnknownToUplinks lets guests reach hosts behind the uplinks that the registry does not list (`unknown_target:
+	// uplink`): a request for an address without a binding, and IPv4 to a MAC without one, pass to the uplinks, and only
+	// there. By default they are dropped.
+	UnknownToUplinks bool
+
+	// PassIPv6 lets IPv6 from registered MACs pass to any destination (`ipv6: pass`). By default IPv6 is dropped.
 	PassIPv6 bool
 
-	// Host lists IPv4 addresses that the host's kernel answers for itself. Others are ignored.
+	// Gateway is the address of the guests' gateway; the zero Addr for none. Its owner may receive IPv4 to any address.
+	Gateway netip.Addr
+
+	// Host lists the IPv4 addresses for which the host's kernel answers. IPv6 addresses in it are ignored.
 	Host []netip.Addr
 }
 
-// In says how a frame came in.
-type In struct {
-	Port      string // the name of the interface
-	Uplink    bool   // the port leads elsewhere: its senders are not checked, and replies pass
-	Trunk     bool   // one VLAN tag is as it should be on this port
-	OverLimit bool   // the port sends more than its rate limit; the caller keeps the clock
+// PortKind is the kind of sender behind a port.
+type PortKind uint8
 
-	// HostMAC, unless zero, is the MAC that the host itself has on the bridge. Admit lets IPv4 pass to it,
-	// whether it is registered or not.
-	HostMAC MAC
+// The kinds of ports.
+const (
+	GuestPort PortKind = iota // an untrusted guest
+	Uplink                    // hosts outside: senders are not checked, and replies pass
+	Host                      // the host's own network stack, or that of a sidecar's guest
+)
 
-	// Source, unless zero, is the Ethernet source of answers in the owner's stead. A switch on the way to
-	// the guests that isn't the host's would learn from an answer that the owner is where the fabric is.
-	Source MAC
+// Ingress says how a frame enters the fabric.
+type Ingress struct {
+	Port        string // the name of the interface
+	Kind        PortKind
+	Trunk       bool // frames on the port may have one VLAN tag
+	RateLimited bool // the port is over its rate limit, as measured by the caller
 
-	// Owner, unless zero, is the one host whose addresses are answered for on the port. Others' are theirs to
-	// answer for, and unknown here.
-	Owner MAC
+	// AllowList compares frames other than ARP with the registry too, as the full guard does. Otherwise they pass.
+	AllowList bool
+
+	// HostMAC, unless zero, is the host's own MAC on the bridge. IPv4 to it passes the allow-list even if it is not
+	// registered. A frame from it is dropped there.
+	HostMAC registry.MAC
+
+	// CarriesHost says that the host's own stack sends by the port, from HostMAC. It asks from any address that the host
+	// has, also from one of another interface (Linux, arp_announce 0), so its senders are not compared with the registry.
+	CarriesHost bool
+
+	// Source, unless zero, replaces the owner's MAC as the Ethernet source of answers. Otherwise a switch between the
+	// fabric and the guests would learn from an answer that the owner is where the fabric is.
+	Source registry.MAC
+
+	// Owner, unless zero, is the only MAC whose addresses are answered for on the port. Other hosts on the segment answer
+	// for their own addresses.
+	Owner registry.MAC
 }
 
-// Responder decides about the frames of one network. It is immutable and may be used from several
-// goroutines at once.
+// isHost reports whether mac is the sender of the host's own stack at the port.
+func (in *Ingress) isHost(mac registry.MAC) bool {
+	return in.CarriesHost && mac == in.HostMAC && mac != registry.MAC{}
+}
+
+// Responder decides about the frames of one network. It is immutable and safe for concurrent use.
 type Responder struct {
-	registry *Registry
+	registry *registry.Registry
 	policy   Policy
-	host     []ipv4
+	host     []registry.IPv4
+	gateway  registry.MAC // zero for none
 }
 
-// New makes a Responder.
-func New(registry *Registry, policy Policy) *Responder {
-	r := &Responder{registry: registry, policy: policy}
+// New returns a Responder that answers from bindings.
+func New(bindings *registry.Registry, policy Policy) *Responder {
+	r := &Responder{registry: bindings, policy: policy}
+	if b, ok := bindings.Lookup(policy.Gateway); ok {
+		r.gateway = b.MAC
+	}
 	for _, addr := range policy.Host {
 		if addr = addr.Unmap(); addr.Is4() {
-			r.host = append(r.host, toIPv4(addr))
+			r.host = append(r.host, registry.IPv4Of(addr))
 		}
 	}
 	return r
 }
 
 // Registry returns the registry that r answers from.
-func (r *Responder) Registry() *Registry { return r.registry }
+func (r *Responder) Registry() *registry.Registry { return r.registry }
 
-// Handle decides about one frame: a whole Ethernet frame without its checksum, with its VLAN tags in
-// place. Where the verdict's action is Reply, the answer is in out[:Verdict.Len]: 60 bytes, or 64 with
-// the tag of a trunk. out must have room for [MaxReplyLen] bytes and must not overlap frame; frame is not
-// changed. Handle allocates nothing and takes any bytes for a frame.
-//
-// The rows below are those of the decision table, evaluated top to bottom; the first that fits decides.
-func (r *Responder) Handle(in In, frame, out []byte) Verdict {
-	var p packet
-	switch reason := p.parse(frame); reason {
-	case NotARP:
-		return Verdict{Action: Pass, Reason: NotARP}
-	case Malformed:
-		return drop(Malformed)
-	}
-	if reason := checkForm(&p, in); reason != 0 {
-		return drop(reason)
-	}
-	if !in.Uplink && !r.policy.AnySender {
-		if reason := r.checkSender(&p, in.Port); reason != 0 {
-			return drop(reason)
-		}
-	}
-	if p.operation == arp.OperationReply {
-		if in.Uplink {
-			return Verdict{Action: Pass, Reason: GuestReply}
-		}
-		return drop(GuestReply)
-	}
-	verdict := r.answer(&p, in, out)
-	if verdict.Action == Reply && in.Source != (MAC{}) {
-		copy(out[len(MAC{}):], in.Source[:])
-	}
-	return verdict
-}
-
-// checkForm finds what is wrong with a packet whatever the registry holds: rows 3 to 8.
-func checkForm(p *packet, in In) Reason {
+// Decide decides about one Ethernet frame, without its checksum and with its VLAN tags in place. A frame that is not ARP
+// may be cut off after 256 bytes. If the verdict's action is Reply, the answer is in out[:Verdict.Len]: 60 bytes, or 64
+// with a trunk's tag. out must be at least [MaxReplyLen] bytes long and must not overlap frame, which is not changed.
+// Decide accepts any bytes and allocates nothing.
+func (r *Responder) Decide(in Ingress, frame, out []byte) Verdict {
+	var h Header
 	switch {
-	case p.tags > 1 || p.tags == 1 && !in.Trunk:
-		return UnexpectedVLAN
-	case p.operation != arp.OperationRequest && p.operation != arp.OperationReply:
-		return UnsupportedOperation
-	case in.OverLimit:
-		return RateLimited
-	case !p.senderMAC.IsUnicast():
-		return InvalidSenderMAC
-	case p.src != p.senderMAC:
-		return SenderMACMismatch
-	case p.senderIP.cannotSend():
-		return InvalidSenderIP
+	case !h.parse(frame):
+		return drop(Malformed)
+	// ARP never reaches the allow-list, not even malformed: nothing that a stack accepts as ARP may pass as other
+	// traffic.
+	case h.carriesARP(frame[h.Len:]):
+		return r.decideARP(&in, &h, frame, out)
+	case in.AllowList && in.Kind != GuestPort:
+		return r.decideOutside(&in, &h, frame[h.Len:])
+	case in.AllowList:
+		return r.decideIP(&in, &h, frame[h.Len:])
 	}
-	return 0
-}
-
-// checkSender holds the sender against the registry: rows 9 and 10.
-func (r *Responder) checkSender(p *packet, port string) Reason {
-	if p.senderIP == 0 {
-		return 0
-	}
-	bound := r.registry.lookup(p.senderIP)
-	if bound == nil {
-		return UnregisteredSender
-	}
-	if !r.registry.isOwner(bound, p.senderMAC, port) {
-		return SpoofedSender
-	}
-	return 0
-}
-
-// answer decides about a request whose sender may ask: rows 12 to 16.
-func (r *Responder) answer(p *packet, in In, out []byte) Verdict {
-	if p.senderIP == p.targetIP {
-		return drop(Announcement)
-	}
-	if slices.Contains(r.host, p.targetIP) {
-		return Verdict{Action: Pass, Reason: HostAddress}
-	}
-	probe := p.senderIP == 0
-	bound := r.registry.lookup(p.targetIP)
-	if in.Owner != (MAC{}) && (bound == nil || bound.mac != in.Owner) {
-		return drop(UnknownTarget)
-	}
-	if bound == nil {
-		if probe && !in.Uplink && r.policy.DenyMAC != (MAC{}) {
-			return Verdict{Reply, UnallocatedProbe, p.writeReply(out, r.policy.DenyMAC)}
-		}
-		return drop(UnknownTarget)
-	}
-	reason := Answered
-	if probe && bound.mac == p.senderMAC {
-		if r.policy.IgnoreSelfProbe {
-			return drop(SelfProbe)
-		}
-		reason = SelfProbe
-	} else if probe {
-		reason = ConflictProbe
-	}
-	return Verdict{Reply, reason, p.writeReply(out, bound.mac)}
+	return Verdict{Action: Pass, Reason: NotARP}
 }
 
 func drop(reason Reason) Verdict { return Verdict{Action: Drop, Reason: reason} }

@@ -1,15 +1,18 @@
 package responder
 
-import "fmt"
+import (
+	"fmt"
+	"iter"
+)
 
-// Action is what becomes of a frame.
+// Action is the action that the fabric takes on a frame.
 type Action uint8
 
-// The zero Action is Drop, so that a verdict nobody filled in lets nothing through.
+// The zero Action is Drop, so that a verdict which was not set lets nothing pass.
 const (
-	Drop  Action = iota // the frame goes nowhere
-	Reply               // the frame goes nowhere, and an answer goes back out of the port it came in by
-	Pass                // the frame is none of the fabric's business and goes on its way
+	Drop  Action = iota // drop the frame
+	Reply               // drop the frame, and send an answer out of the port that it came in by
+	Pass                // let the frame pass unchanged
 )
 
 // NumActions is one more than the highest Action: the length of an array indexed by Action.
@@ -28,45 +31,53 @@ func (a Action) String() string {
 	return fmt.Sprintf("Action(%d)", uint8(a))
 }
 
-// Reason says why a verdict is what it is. The enumeration is closed, and its spelling (see
-// [Reason.String]) is the same wherever a reason is shown.
+// Reason is the reason for a verdict. The enumeration is closed. A reason has the same spelling (see [Reason.String]) and
+// the same number wherever it is shown or stored.
 type Reason uint8
 
-// The reasons, in the order in which Handle looks for them, and then those that Admit alone has, in its order.
+// The reasons of the decision about ARP, in the order of its table, except NotHolder, which was added to both tables
+// afterwards.
 const (
-	NotARP               Reason = iota + 1 // the EtherType is not ARP
-	Malformed                              // not a whole ARP packet for IPv4 over Ethernet II (RFC 826), or IPv4 header
-	UnexpectedVLAN                         // tagged, on a port that is no trunk, or more than once; other than ARP: at all
-	UnsupportedOperation                   // neither a request nor a reply
-	RateLimited                            // the port sends more than its limit
-	InvalidSenderMAC                       // SenderHardwareAddr, or the source of other than ARP, is zero or a group's
-	SenderMACMismatch                      // the Ethernet source is not SenderHardwareAddr
-	InvalidSenderIP                        // SenderIP is multicast, broadcast, loopback or in 240.0.0.0/4
-	UnregisteredSender                     // SenderIP has no binding
-	SpoofedSender                          // SenderIP is bound to another MAC or another port
-	GuestReply                             // a reply: guests of a VPC have nobody to answer
-	Announcement                           // SenderIP is TargetIP (RFC 5227, 3)
-	HostAddress                            // TargetIP is the host's own: its kernel answers
-	UnknownTarget                          // TargetIP has no binding
-	UnallocatedProbe                       // a probe for an address without a binding, denied by policy
-	SelfProbe                              // a probe by the owner of TargetIP (RFC 5227, 1.1)
-	ConflictProbe                          // a probe for an address that is bound to another MAC
-	Answered                               // a request for an address with a binding
+	NotARP               Reason = 1  // the EtherType is not ARP
+	Malformed            Reason = 2  // no complete ARP packet for IPv4 over Ethernet II (RFC 826), or IPv4 header (RFC 791)
+	UnexpectedVLAN       Reason = 3  // any VLAN tag; for ARP on a trunk, more than one
+	UnsupportedOperation Reason = 4  // the operation is neither request nor reply
+	RateLimited          Reason = 5  // the port is over its rate limit
+	InvalidSenderMAC     Reason = 6  // SenderHardwareAddr, or for other frames the source, is zero, broadcast or multicast
+	SenderMACMismatch    Reason = 7  // the Ethernet source is not SenderHardwareAddr
+	InvalidSenderIP      Reason = 8  // SenderIP is multicast, broadcast, loopback or in 240.0.0.0/4
+	UnregisteredSender   Reason = 9  // SenderIP has no binding
+	SpoofedSender        Reason = 10 // SenderIP is bound to another MAC or another port
+	GuestReply           Reason = 11 // a reply; in a VPC only the fabric answers
+	Announcement         Reason = 12 // SenderIP is TargetIP (RFC 5227, 3)
+	HostAddress          Reason = 13 // TargetIP is the host's own, and its kernel answers
+	UnknownTarget        Reason = 14 // TargetIP has no binding
+	UnallocatedProbe     Reason = 15 // a probe for an address without a binding, answered with DenyMAC by policy
+	SelfProbe            Reason = 16 // a probe by the owner of TargetIP (RFC 5227, 1.1)
+	ConflictProbe        Reason = 17 // a probe for an address that is bound to another MAC
+	Answered             Reason = 18 // a request for an address with a binding
+	NotHolder            Reason = 19 // the sender may hold its address, and has not announced it since another did; ARP or IPv4
+)
 
-	RARPAnnouncement     // RARP of a registered MAC, as QEMU sends after a migration: teaches the bridge, reaches nobody
-	UnregisteredMAC      // RARP, IPv6 or DHCP from a MAC that has no binding, or only such of other ports
-	IPv6                 // passes or not, by policy
-	UnsupportedEtherType // neither ARP, RARP, IPv4 nor IPv6; 802.3 with LLC
-	DHCPClient           // a registered MAC asks for an address: reaches the host and uplinks (RFC 2131)
-	UnregisteredSource   // the source address of IPv4 has no binding
-	SpoofedSource        // the source is the host's MAC; the source address of IPv4 is bound to another MAC or port
-	GroupDestination     // IPv4 to a broadcast or multicast MAC
-	UnknownDestination   // IPv4 to a MAC that is neither registered nor the host's
-	Admitted             // IPv4 from the source's owner to a host that there is
+// The reasons that only frames other than ARP have. They begin at 64, to leave numbers for more rows of the decision about
+// ARP. Up to 73 they are in the order of the allow-list's table; the later ones were added to the table afterwards.
+const (
+	RARPAnnouncement     Reason = 64 // RARP from a registered MAC, as sent after a migration: only the bridge learns from it
+	UnregisteredMAC      Reason = 65 // RARP, IPv6 or DHCP from a MAC that has no binding, or only bindings of other ports
+	IPv6                 Reason = 66 // IPv6; passed or dropped by policy
+	UnsupportedEtherType Reason = 67 // not ARP, RARP, IPv4 or IPv6; includes 802.3 with LLC
+	DHCPClient           Reason = 68 // DHCP from a client with a registered MAC: the host and uplinks receive it (RFC 2131)
+	UnregisteredSource   Reason = 69 // the IPv4 source address has no binding, and is in no route of the sender
+	SpoofedSource        Reason = 70 // the source is the host's MAC, or the IPv4 source is bound to another MAC or port
+	GroupDestination     Reason = 71 // IPv4 to a broadcast or multicast MAC
+	UnknownDestination   Reason = 72 // IPv4 to a MAC that is neither registered nor the host's
+	Admitted             Reason = 73 // IPv4 from the owner of its source address, or a router, to the owner of its destination, the host or a router
+	ForeignDestination   Reason = 74 // IPv4 to an address that the destination's MAC does not have
+	InvalidDHCP          Reason = 75 // to a DHCP server in another client's name or by a relay, or to a DHCP client
 )
 
 // NumReasons is one more than the highest Reason: the length of an array indexed by Reason.
-const NumReasons = int(Admitted) + 1
+const NumReasons = int(InvalidDHCP) + 1
 
 var reasonNames = [NumReasons]string{
 	NotARP:               "not-arp",
@@ -87,6 +98,7 @@ var reasonNames = [NumReasons]string{
 	SelfProbe:            "self-probe",
 	ConflictProbe:        "conflict-probe",
 	Answered:             "answered",
+	NotHolder:            "not-holder",
 	RARPAnnouncement:     "rarp-announcement",
 	UnregisteredMAC:      "unregistered-mac",
 	IPv6:                 "ipv6",
@@ -97,27 +109,43 @@ var reasonNames = [NumReasons]string{
 	GroupDestination:     "group-destination",
 	UnknownDestination:   "unknown-destination",
 	Admitted:             "admitted",
+	ForeignDestination:   "foreign-destination",
+	InvalidDHCP:          "invalid-dhcp",
 }
 
-// String returns the reason's one spelling, such as "unknown-target".
+// String returns the reason's spelling, such as "unknown-target".
 func (r Reason) String() string {
-	if int(r) < NumReasons && reasonNames[r] != "" {
+	if r.exists() {
 		return reasonNames[r]
 	}
 	return fmt.Sprintf("Reason(%d)", uint8(r))
 }
 
-// ReasonOf returns the reason with that spelling.
+// exists reports whether r is a reason. Not every number below NumReasons is one.
+func (r Reason) exists() bool { return int(r) < NumReasons && reasonNames[r] != "" }
+
+// Reasons yields every reason, in the order of their numbers.
+func Reasons() iter.Seq[Reason] {
+	return func(yield func(Reason) bool) {
+		for r := range Reason(NumReasons) {
+			if r.exists() && !yield(r) {
+				return
+			}
+		}
+	}
+}
+
+// ReasonOf returns the reason with the spelling name, or false if there is none.
 func ReasonOf(name string) (Reason, bool) {
-	for r := range reasonNames {
-		if name != "" && reasonNames[r] == name {
-			return Reason(r), true
+	for r := range Reasons() {
+		if reasonNames[r] == name {
+			return r, true
 		}
 	}
 	return 0, false
 }
 
-// ActionOf returns the action with that spelling.
+// ActionOf returns the action with the spelling name, or false if there is none.
 func ActionOf(name string) (Action, bool) {
 	for _, a := range []Action{Drop, Reply, Pass} {
 		if a.String() == name {
@@ -127,9 +155,13 @@ func ActionOf(name string) (Action, bool) {
 	return 0, false
 }
 
-// Verdict is what Handle or Admit makes of one frame.
+// Verdict is the decision about one frame.
 type Verdict struct {
 	Action Action
 	Reason Reason
-	Len    int // length of the answer in bytes; 0 unless Action is Reply
+	Len    int // the length of the answer in bytes; 0 unless Action is Reply
+
+	// AnnouncesHolder says that the frame announces its sender as the holder of an address that moves between MACs. The
+	// caller makes it that, if it is not.
+	AnnouncesHolder bool
 }

@@ -7,28 +7,33 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/arpfabric/arpfabric/responder"
+	"github.com/arpfabric/arpfabric/responder/registry"
 )
 
-// TestReasons pins the spelling of every reason: metrics, events and scripts rely on it.
+// TestReasons pins the number and the spelling of each reason, because metrics, events and scripts depend on them.
 func TestReasons(t *testing.T) {
-	want := []string{
-		"not-arp", "malformed", "unexpected-vlan", "unsupported-operation", "rate-limited", "invalid-sender-mac",
-		"sender-mac-mismatch", "invalid-sender-ip", "unregistered-sender", "spoofed-sender", "guest-reply",
-		"announcement", "host-address", "unknown-target", "unallocated-probe", "self-probe", "conflict-probe",
-		"answered",
-		"rarp-announcement", "unregistered-mac", "ipv6", "unsupported-ethertype", "dhcp-client",
-		"unregistered-source", "spoofed-source", "group-destination", "unknown-destination", "admitted",
+	want := map[responder.Reason]string{
+		1: "not-arp", 2: "malformed", 3: "unexpected-vlan", 4: "unsupported-operation", 5: "rate-limited",
+		6: "invalid-sender-mac", 7: "sender-mac-mismatch", 8: "invalid-sender-ip", 9: "unregistered-sender",
+		10: "spoofed-sender", 11: "guest-reply", 12: "announcement", 13: "host-address", 14: "unknown-target",
+		15: "unallocated-probe", 16: "self-probe", 17: "conflict-probe", 18: "answered", 19: "not-holder",
+		64: "rarp-announcement", 65: "unregistered-mac", 66: "ipv6", 67: "unsupported-ethertype", 68: "dhcp-client",
+		69: "unregistered-source", 70: "spoofed-source", 71: "group-destination", 72: "unknown-destination", 73: "admitted",
+		74: "foreign-destination", 75: "invalid-dhcp",
 	}
-	var got []string
-	for r := range responder.NumReasons {
-		if r > 0 {
-			got = append(got, responder.Reason(r).String())
+	got := map[responder.Reason]string{}
+	last := responder.Reason(0)
+	for r := range responder.Reasons() {
+		got[r] = r.String()
+		if r <= last || int(r) >= responder.NumReasons {
+			t.Errorf("%d comes after %d, with NumReasons %d", r, last, responder.NumReasons)
 		}
+		last = r
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("reasons (-want +got):\n%s", diff)
 	}
-	for reason, want := range map[responder.Reason]string{0: "Reason(0)", 29: "Reason(29)", 255: "Reason(255)"} {
+	for reason, want := range map[responder.Reason]string{0: "Reason(0)", 20: "Reason(20)", 76: "Reason(76)", 255: "Reason(255)"} {
 		if got := reason.String(); got != want {
 			t.Errorf("%q; want %q", got, want)
 		}
@@ -47,9 +52,9 @@ func TestActions(t *testing.T) {
 }
 
 func TestParseMAC(t *testing.T) {
-	want := responder.MAC{0x02, 0x00, 0x06, 0xde, 0x54, 0xa8}
+	want := registry.MAC{0x02, 0x00, 0x06, 0xde, 0x54, 0xa8}
 	for _, s := range []string{"02:00:06:de:54:a8", "02:00:06:DE:54:A8", "02-00-06-de-54-a8", "0200.06de.54a8"} {
-		if got, err := responder.ParseMAC(s); err != nil || got != want {
+		if got, err := registry.ParseMAC(s); err != nil || got != want {
 			t.Errorf("ParseMAC(%q) is %s, %v; want %s", s, got, err, want)
 		}
 	}
@@ -59,7 +64,7 @@ func TestParseMAC(t *testing.T) {
 		"00:00:00:00:fe:80:00:00:00:00:00:00:02:00:5e:10:00:00:00:01",
 	}
 	for _, s := range wrong {
-		got, err := responder.ParseMAC(s)
+		got, err := registry.ParseMAC(s)
 		if err == nil || !strings.Contains(err.Error(), "02:00:06:de:54:a8") {
 			t.Errorf("ParseMAC(%q) is %s, %v; want an error that shows how to write one", s, got, err)
 		}
@@ -68,16 +73,16 @@ func TestParseMAC(t *testing.T) {
 
 func TestMAC(t *testing.T) {
 	tests := []struct {
-		mac     responder.MAC
+		mac     registry.MAC
 		unicast bool
 		want    string
 	}{
-		{responder.MAC{0x02, 0x00, 0x06, 0xde, 0x54, 0xa8}, true, "02:00:06:de:54:a8"},
-		{responder.MAC{0xfe, 0xff, 0xff, 0xff, 0xff, 0xff}, true, "fe:ff:ff:ff:ff:ff"},
-		{responder.MAC{0x00, 0x00, 0x00, 0x00, 0x00, 0x01}, true, "00:00:00:00:00:01"},
-		{responder.MAC{}, false, "00:00:00:00:00:00"},
-		{responder.MAC{0x01}, false, "01:00:00:00:00:00"},
-		{responder.MAC{0x33, 0x33, 0x00, 0x00, 0x00, 0x01}, false, "33:33:00:00:00:01"},
+		{registry.MAC{0x02, 0x00, 0x06, 0xde, 0x54, 0xa8}, true, "02:00:06:de:54:a8"},
+		{registry.MAC{0xfe, 0xff, 0xff, 0xff, 0xff, 0xff}, true, "fe:ff:ff:ff:ff:ff"},
+		{registry.MAC{0x00, 0x00, 0x00, 0x00, 0x00, 0x01}, true, "00:00:00:00:00:01"},
+		{registry.MAC{}, false, "00:00:00:00:00:00"},
+		{registry.MAC{0x01}, false, "01:00:00:00:00:00"},
+		{registry.MAC{0x33, 0x33, 0x00, 0x00, 0x00, 0x01}, false, "33:33:00:00:00:01"},
 		{broadcast, false, "ff:ff:ff:ff:ff:ff"},
 	}
 	for _, tt := range tests {

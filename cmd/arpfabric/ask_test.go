@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/arpfabric/arpfabric/internal/lab"
+	"github.com/arpfabric/arpfabric/internal/lab/labtest"
 	"github.com/google/go-cmp/cmp"
 	"github.com/mdlayher/arp"
 	"golang.org/x/sys/unix"
@@ -21,7 +22,7 @@ func (g *guest) startAsk(t *testing.T, args ...string) *program {
 	return launch(t, g.Start, nil, append([]string{"ask"}, args...)...)
 }
 
-// ask runs it to its end, and returns its exit code and what it wrote, with T for every latency.
+// ask runs 'arpfabric ask' to its end, and returns its exit code and its output, with T for every latency.
 func (g *guest) ask(t *testing.T, args ...string) (int, string) {
 	t.Helper()
 	p := g.startAsk(t, args...)
@@ -88,7 +89,7 @@ func TestAskJSON(t *testing.T) {
 		t.Errorf("exit code %d", code)
 	}
 	var got map[string]any
-	must(t, json.Unmarshal([]byte(p.output.String()), &got))
+	labtest.Must(t, json.Unmarshal([]byte(p.output.String()), &got))
 	if latency, ok := got["latency"].(map[string]any); !ok || latency["min_ns"].(float64) <= 0 {
 		t.Errorf("latency is %v", got["latency"])
 	}
@@ -105,13 +106,13 @@ func TestAskJSON(t *testing.T) {
 	}
 }
 
-// TestAskTwins asks for an address that two guests on a plain bridge have.
+// TestAskTwins asks for an address of two guests on a plain bridge.
 func TestAskTwins(t *testing.T) {
 	skipIfShort(t)
 	s := newStage(t)
 	addGuestAt(t, 3, "twin", net.HardwareAddr{0x02, 0, 0x09, 0xde, 0x54, 0xa8}, "10.239.0.102/24")
 	code, out := s.app.ask(t, "10.239.0.102", "--count", "2")
-	replies := slices.Sorted(strings.Lines(out)) // either may be the first
+	replies := slices.Sorted(strings.Lines(out)) // either guest may answer first
 	want := []string{
 		dbReply, dbReply,
 		"Reply 10.239.0.102 is-at 02:00:09:de:54:a8, T\n", "Reply 10.239.0.102 is-at 02:00:09:de:54:a8, T\n",
@@ -127,8 +128,8 @@ func TestAskTwins(t *testing.T) {
 	}
 }
 
-// TestAskForger asks while db sends all sorts of frames: malformed ones, replies that are none, and in the end replies
-// whose Ethernet source is another than the sender inside.
+// TestAskForger asks while db sends malformed frames and replies that do not match the request, and then replies whose
+// Ethernet source differs from the sender's MAC in them.
 func TestAskForger(t *testing.T) {
 	skipIfShort(t)
 	s := newStage(t)
@@ -141,15 +142,15 @@ func TestAskForger(t *testing.T) {
 	toAnother.TargetHardwareAddr = s.db.MAC
 	longMACs := slices.Concat(forged.Frame(), make([]byte, 18))
 	longMACs[18] = 12
-	cut := forged.Frame()[:41] // the bridge forwards what has the first 8 bytes of ARP
-	stop := s.db.Shout(toAnother.Frame(), longMACs, cut, s.db.request("10.239.0.77"))
+	cut := forged.Frame()[:41] // the bridge forwards a frame that has the first 8 bytes of ARP
+	stop := labtest.SendRepeatedly(s.db.Capture, toAnother.Frame(), longMACs, cut, s.db.request("10.239.0.77"))
 	defer stop()
 	code, out := s.app.ask(t, "10.239.0.77")
 	expectAsked(t, code, out, 1, "Request who-has 10.239.0.77 tell 10.239.0.101: no reply in 1s\n"+
 		"asked 1, answered 0\nunanswered: 1 of 1 requests for 10.239.0.77\n")
 
 	stop()
-	defer s.db.Shout(forged.Frame(), cut)()
+	defer labtest.SendRepeatedly(s.db.Capture, forged.Frame(), cut)()
 	code, out = s.app.ask(t, "10.239.0.77")
 	first, _, _ := strings.Cut(out, "\n")
 	const want = "Reply 10.239.0.77 is-at 02:00:09:de:54:a8, T, but its Ethernet source is 02:00:07:de:54:a8"
@@ -175,9 +176,9 @@ func TestAskInterrupted(t *testing.T) {
 		{
 			"before a reply", []string{"10.239.0.77", "--timeout", "1h"},
 			func(t *testing.T, s *stage, _ *program) {
-				lab.Eventually(t, "db hears the request", func() bool { return s.db.heard() > 0 })
+				labtest.Eventually(t, "db hears the request", func() bool { return s.db.heard() > 0 })
 			},
-			1, "interrupted before there was a reply\n",
+			1, "interrupted before the first reply\n",
 		},
 		{
 			"between requests", []string{"10.239.0.77", "--timeout", "10ms", "--count", "2", "--interval", "1h"},
@@ -191,7 +192,7 @@ func TestAskInterrupted(t *testing.T) {
 			s := newStage(t)
 			p := s.app.startAsk(t, tt.args...)
 			tt.when(t, s, p)
-			must(t, p.Process.Signal(unix.SIGINT))
+			labtest.Must(t, p.Process.Signal(unix.SIGINT))
 			code := p.wait(t)
 			expectAsked(t, code, withoutLatencies(p.output.String()), tt.code, tt.want)
 		})
@@ -206,15 +207,15 @@ func TestAskThatCannot(t *testing.T) {
 		code int
 		want string
 	}{
-		{"no interface is near", []string{"10.239.0.102"}, 1, "no interface here has a subnet that 10.239.0.102 is in; name one with --interface"},
-		{"no such interface", []string{"10.239.0.102", "-i", "eth7"}, 1, "there is no interface eth7; `ip link` lists those there are"},
+		{"no interface is near", []string{"10.239.0.102"}, 1, "no interface has a subnet with 10.239.0.102; choose one with --interface"},
+		{"no such interface", []string{"10.239.0.102", "-i", "eth7"}, 1, "there is no interface eth7; `ip link` lists the interfaces"},
 		{"member of a bridge", []string{"10.239.0.102", "-i", "vnet1"}, 1, "vnet1 is a member of the bridge br0, which takes all " +
-			"its frames; ask from the bridge, or from inside a guest"},
-		{"no address", []string{"10.239.0.102", "-i", "br0", "--probe"}, 1, "br0 has no IPv4 address; give it one first, or ask from another interface"},
-		{"no argument", nil, 2, "accepts 1 arg(s), received 0; see 'arpfabric ask --help'"},
-		{"no address at all", []string{"db", "--count", "0"}, 2, "\"db\" is not an IPv4 address\n--count is 0; ask at least once; see 'arpfabric ask --help'"},
+			"its frames; use the bridge, or run inside a guest"},
+		{"no address", []string{"10.239.0.102", "-i", "br0", "--probe"}, 1, "br0 has no IPv4 address; add one first, or use another interface"},
+		{"no argument", nil, 2, "missing argument IP; see 'arpfabric ask --help'"},
+		{"no address at all", []string{"db", "--count", "0"}, 2, "\"db\" is not an IPv4 address\n--count is 0; it must be at least 1; see 'arpfabric ask --help'"},
 		{"no duration", []string{"10.239.0.1", "--timeout", "1"}, 2, `invalid argument "1" for "--timeout" flag: ` +
-			`time: missing unit in duration "1"; see 'arpfabric ask --help'`},
+			`want a duration, such as 90s, 30m or 24h; see 'arpfabric ask --help'`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -225,9 +226,9 @@ func TestAskThatCannot(t *testing.T) {
 }
 
 func TestAskWithoutPrivileges(t *testing.T) {
-	lab.NeedProgram(t, "setpriv")
+	labtest.NeedProgram(t, "setpriv")
 	newStage(t)
-	must(t, lab.AddAddress(bridgeName, netip.MustParsePrefix("10.239.0.1/24")))
+	labtest.Must(t, labtest.AddAddress(bridgeName, netip.MustParsePrefix("10.239.0.1/24")))
 	setpriv := []string{"setpriv", "--bounding-set", "-all", "--inh-caps", "-all", "--ambient-caps", "-all"}
 	code, out := runToEnd(t, setpriv, "ask", "10.239.0.102")
 	if want := "arpfabric: opening a packet socket on br0 (needs CAP_NET_RAW): "; code != 1 || !strings.HasPrefix(out, want) {

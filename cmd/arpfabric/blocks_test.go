@@ -11,27 +11,30 @@ import (
 	"testing"
 
 	"github.com/arpfabric/arpfabric/config"
+	"github.com/arpfabric/arpfabric/internal/lab/labtest"
 	"github.com/arpfabric/arpfabric/responder"
 )
 
-// What no test here plays: by their first lines, blocks of the pages, and what holds them.
+// heldElsewhere has the blocks of the pages that no test here plays, by their first lines, and the test that checks
+// them.
 var heldElsewhere = map[string]string{
 	"guest 10.239.0.101 guest 10.239.0.102":                  "TestPicture",
-	"level=WARN msg=\"guest uses another's address\"":        "TestLineOfTheREADME of internal/violation",
+	"level=WARN msg=\"guest uses another host's address\"":   "TestLineOnThePage of internal/violation",
 	"network lab: 11 frames, 10 of them ARP":                 "TestPage of internal/replay",
 	"1 ARP, Request who-has 10.239.0.1 tell":                 "TestPage of internal/replay",
 	"# Learned from 9 ARP frames.":                           "TestPage of internal/replay",
 	"network default: stdin:19: stranger 52:54:00:a1:00:0f:": "TestHookNamesAGuestWithoutAddress",
 	"Status: \"2 networks, 5 bindings\"":                     "packaging/test, of one network",
-	"09:14:02.118457 1200 events were lost: more come than":  "TestEvent of internal/show, but for the time",
-	"[Service]":                       "nobody: it is of systemd alone",
-	"guest ── vnet2":                  "nobody: it is a picture",
-	"networks: vpc: driver_opts:":     "nobody: it is of Compose alone",
-	"metrics: listen: 127.0.0.1:9642": "the README's configuration, which has the same",
-	"# yaml-language-server: $schema=arpfabric.schema.json": "the examples, which begin so",
+	"09:14:02.118457 1200 events were lost: there were too":  "TestEvent of internal/show, except for the time",
+	"watching lab (vpc on bridge br0), port vnet1; Ctrl-C":   "TestWatching and TestTally of internal/show, with other values",
+	"[Service]":                       "no test: it is for systemd",
+	"guest ── vnet2":                  "no test: it is a picture",
+	"networks: vpc: driver_opts:":     "no test: it is for Compose",
+	"metrics: listen: 127.0.0.1:9642": "the page of the configuration, which has the same block",
+	"# yaml-language-server: $schema=arpfabric.schema.json": "config/reference.yaml, which begins with this line",
 }
 
-// TestBlocks holds that nothing stands on a page in a block that no test looks at.
+// TestBlocks checks that a test covers every block of the pages.
 func TestBlocks(t *testing.T) {
 	left := maps.Clone(heldElsewhere)
 	for _, page := range pages(t) {
@@ -46,7 +49,7 @@ func TestBlocks(t *testing.T) {
 	}
 }
 
-// held says what is wrong with a block that isn't played, and takes it from those that are held elsewhere.
+// held checks a block that is not played, and deletes it from elsewhere if it is there.
 func (b block) held(elsewhere map[string]string) error {
 	language, _, isFile := strings.Cut(b.info, " ")
 	switch {
@@ -90,7 +93,7 @@ var (
 	arguments  = regexp.MustCompile(`'[^']*'|"[^"]*"|\S+`)
 )
 
-// checkCommands holds that the commands in a script, with their flags and arguments, are there.
+// checkCommands checks that the commands in a script exist and accept their flags and arguments.
 func checkCommands(script string) error {
 	for _, line := range separators.Split(continued.ReplaceAllString(script, " "), -1) {
 		call := calls.FindStringSubmatch(line)
@@ -121,7 +124,7 @@ func checkCommand(args []string) error {
 	return err
 }
 
-// TestCheckCommands holds that a script which is wrong is found out.
+// TestCheckCommands checks that checkCommands finds mistakes.
 func TestCheckCommands(t *testing.T) {
 	for script, isWrong := range map[string]bool{
 		"arpfabric status --json | jq .":                                            false,
@@ -142,10 +145,10 @@ func TestCheckCommands(t *testing.T) {
 	}
 }
 
-// TestPicture holds that the picture in the README is what the demo shows.
+// TestPicture checks that the demo shows the frames of the picture in the README.
 func TestPicture(t *testing.T) {
 	report, err := os.ReadFile("../../internal/demo/testdata/report.txt")
-	must(t, err)
+	labtest.Must(t, err)
 	lines := 0
 	for line := range strings.Lines(blocksOf(t, readme)[0].text) {
 		direction, frame, _ := strings.Cut(line, " ")
@@ -163,32 +166,34 @@ func TestPicture(t *testing.T) {
 	}
 }
 
-// TestREADMEHasEveryReason holds that the tables leave none out.
-func TestREADMEHasEveryReason(t *testing.T) {
-	text, err := os.ReadFile(readme)
-	must(t, err)
-	for r := 1; r < responder.NumReasons; r++ {
-		if reason := responder.Reason(r).String(); !strings.Contains(string(text), "`"+reason+"`") {
-			t.Errorf("the README does not say what %s is", reason)
+// TestDecisionPageHasEveryReason checks that each reason is the last cell of a row in the page's tables.
+func TestDecisionPageHasEveryReason(t *testing.T) {
+	text, err := os.ReadFile("../../docs/decision.md")
+	labtest.Must(t, err)
+	for r := range responder.Reasons() {
+		if reason := r.String(); !strings.Contains(string(text), " | `"+reason+"` |\n") {
+			t.Errorf("docs/decision.md has no row for %s", reason)
 		}
 	}
 }
 
 var keys = regexp.MustCompile("(?m)^\\| `[A-Za-z_.]*\\b([a-z_]+)` \\|")
 
-// TestREADMEHasEveryKey holds that its configuration leaves none out that docs/configuration.md has.
-func TestREADMEHasEveryKey(t *testing.T) {
-	page, err := os.ReadFile("../../docs/configuration.md")
-	must(t, err)
+// TestConfigurationPageShowsEveryKey checks that the example at the top of docs/configuration.md has every key of the
+// table at its end.
+func TestConfigurationPageShowsEveryKey(t *testing.T) {
+	const path = "../../docs/configuration.md"
+	page, err := os.ReadFile(path)
+	labtest.Must(t, err)
 	found := keys.FindAllStringSubmatch(string(page), -1)
 	if len(found) < 20 {
 		t.Fatalf("%d keys on the page", len(found))
 	}
-	blocks := blocksOf(t, readme)
+	blocks := blocksOf(t, path)
 	shown := blocks[slices.IndexFunc(blocks, func(b block) bool { return b.info == "yaml lab.yaml" })].text
 	for _, key := range found {
 		if !regexp.MustCompile(`\b` + key[1] + `\b`).MatchString(shown) {
-			t.Errorf("the README's configuration has no %s", key[1])
+			t.Errorf("the example on docs/configuration.md has no %s", key[1])
 		}
 	}
 }

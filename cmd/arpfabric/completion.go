@@ -8,7 +8,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// What a shell offers where a file is wanted. Elsewhere it offers none (newRoot).
+// The completions of a file or a folder. By default the shell completes no file names (see newRoot).
 
 func completeFiles(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
 	return nil, cobra.ShellCompDirectiveDefault
@@ -22,15 +22,16 @@ func completeFolders(*cobra.Command, []string, string) ([]cobra.Completion, cobr
 	return nil, cobra.ShellCompDirectiveFilterDirs
 }
 
-// shellPatience is how long somebody who has typed a tab waits for the running fabric.
-const shellPatience = time.Second
+// completionTimeout limits how long the shell waits for the running fabric after a tab.
+const completionTimeout = time.Second
 
-// suggest makes a completion of what the running fabric is asked for. There is none if it does not answer.
-func (c *client) suggest(ask func(ctx context.Context, fabric *api.Client, typed string) ([]string, error)) cobra.CompletionFunc {
+// suggest makes a completion of the words that query gets from the running fabric. If the fabric does not answer, the
+// shell completes nothing and shows no error.
+func (c *client) suggest(query func(ctx context.Context, fabric *api.Client, typed string) ([]string, error)) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, _ []string, typed string) ([]cobra.Completion, cobra.ShellCompDirective) {
-		ctx, cancel := context.WithTimeout(cmd.Context(), shellPatience)
+		ctx, cancel := context.WithTimeout(cmd.Context(), completionTimeout)
 		defer cancel()
-		words, err := ask(ctx, c.connect(), typed)
+		words, err := query(ctx, c.connect(), typed)
 		if err != nil {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
@@ -38,7 +39,7 @@ func (c *client) suggest(ask func(ctx context.Context, fabric *api.Client, typed
 	}
 }
 
-// completeOnce makes a completion of a command's only argument.
+// completeOnce makes a completion of the only argument of a command.
 func completeOnce(complete cobra.CompletionFunc) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, args []string, typed string) ([]cobra.Completion, cobra.ShellCompDirective) {
 		if len(args) > 0 {
@@ -48,7 +49,7 @@ func completeOnce(complete cobra.CompletionFunc) cobra.CompletionFunc {
 	}
 }
 
-// completeWords makes a completion of words that are always the same.
+// completeWords makes a completion of fixed words.
 func completeWords(all []string) cobra.CompletionFunc {
 	return cobra.FixedCompletions(all, cobra.ShellCompDirectiveNoFileComp)
 }

@@ -2,13 +2,12 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/arpfabric/arpfabric/internal/lab"
+	"github.com/arpfabric/arpfabric/internal/lab/labtest"
 	"github.com/spf13/cobra"
 )
 
@@ -38,7 +37,7 @@ func TestCompletion(t *testing.T) {
 		{"watch --write |", "", files},
 		{"man |", "", cobra.ShellCompDirectiveFilterDirs},
 		{"run --c|", "--config\n", noFiles},
-		{"man|", "", noFiles},
+		{"man|", "man\n", noFiles},
 	}
 	for _, tt := range tests {
 		t.Run(tt.line, func(t *testing.T) {
@@ -66,13 +65,13 @@ func TestCompletionScripts(t *testing.T) {
 	}
 }
 
-// TestBashTakesTheScript has bash itself read it.
+// TestBashTakesTheScript has bash itself load the script.
 func TestBashTakesTheScript(t *testing.T) {
 	skipIfShort(t)
-	lab.NeedProgram(t, "bash")
+	labtest.NeedProgram(t, "bash")
 	_, script := runToEnd(t, nil, "completion", "bash")
 	path := filepath.Join(t.TempDir(), "script")
-	must(t, os.WriteFile(path, []byte(script), 0o600))
+	labtest.Write(t, path, script)
 	out, err := exec.Command("bash", "-euc", "source "+path+"; complete -p arpfabric").CombinedOutput()
 	if want := "complete -o default -F __start_arpfabric arpfabric\n"; err != nil || string(out) != want {
 		t.Errorf("%q (%v), want %q", out, err, want)

@@ -10,13 +10,13 @@ func newDemo() *cobra.Command {
 	shell := false
 	cmd := &cobra.Command{
 		Use:   "demo",
-		Short: "Show on a throw-away bridge what a VPC's guests see of ARP, and what a plain bridge's do",
-		Long: "Build a bridge with three guests in network namespaces of its own, run the fabric on it, play what\n" +
-			"was captured in a real VPC, and print what each guest sent and saw: in vpc mode, in classic mode, and\n" +
-			"side by side. It takes some seconds, touches nothing of the machine's own network, and leaves nothing\n" +
-			"behind.\n\n" +
-			"It needs no privilege. It exits with 1 if a guest saw anything else than guests of a VPC see.",
-		Args: usage(cobra.NoArgs),
+		Short: "Show the ARP of a VPC's guests, and of a plain bridge's, on a temporary bridge",
+		Long: "Build a bridge with three guests in new network namespaces, run the fabric on it, and send the requests of\n" +
+			"a capture from a real VPC. Print the frames that each guest sends and receives: in vpc mode, in classic\n" +
+			"mode, and a comparison. The demo takes some seconds, does not change the machine's own network, and removes\n" +
+			"everything at its end.\n\n" +
+			"It needs no privilege. It exits with 1 if a guest receives other frames than in the captures.",
+		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			inside, code, err := lab.Enter()
 			if err != nil {
@@ -28,9 +28,9 @@ func newDemo() *cobra.Command {
 			if shell {
 				return demo.Shell(cmd.Context(), cmd.OutOrStdout())
 			}
-			return demo.Play(cmd.Context(), cmd.OutOrStdout())
+			return demo.Run(cmd.Context(), cmd.OutOrStdout())
 		},
 	}
-	cmd.Flags().BoolVar(&shell, "shell", false, "play nothing, and leave a shell in the lab with the fabric running")
+	cmd.Flags().BoolVar(&shell, "shell", false, "open a shell in the lab instead, while the fabric runs")
 	return cmd
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/arpfabric/arpfabric/internal/lab/labtest"
 	"github.com/google/go-cmp/cmp"
 	"github.com/rogpeppe/go-internal/txtar"
 )
@@ -35,7 +36,7 @@ func TestPages(t *testing.T) {
 func pages(t *testing.T) []string {
 	t.Helper()
 	docs, err := filepath.Glob("../../docs/*.md")
-	must(t, err)
+	labtest.Must(t, err)
 	if len(docs) == 0 {
 		t.Fatal("no page is found")
 	}
@@ -44,10 +45,82 @@ func pages(t *testing.T) []string {
 
 const readme = "../../README.md"
 
+var (
+	links    = regexp.MustCompile(`\]\(([^)#\s]*)(#[^)\s]*)?\)`)
+	headings = regexp.MustCompile(`(?m)^#+ (.*)$`)
+	inSlug   = regexp.MustCompile(`[^\w\- ]`)
+)
+
+// TestLinks checks that the files and headings to which the pages link exist.
+func TestLinks(t *testing.T) {
+	for _, page := range append(pages(t), "../../CONTRIBUTING.md", "../../SECURITY.md") {
+		text, err := os.ReadFile(page)
+		labtest.Must(t, err)
+		for _, link := range links.FindAllStringSubmatch(string(text), -1) {
+			if err := checkLink(page, link[1], link[2]); err != nil {
+				t.Errorf("%s: %v", page, err)
+			}
+		}
+	}
+}
+
+// checkLink follows a link from a page to a file (the page itself if file is empty) and to a #heading of it. It does
+// not follow links to other sites.
+func checkLink(page, file, heading string) error {
+	if strings.Contains(file, "://") {
+		return nil
+	}
+	target := page
+	if file != "" {
+		target = filepath.Join(filepath.Dir(page), file)
+	}
+	if heading == "" {
+		_, err := os.Stat(target)
+		return err
+	}
+	text, err := os.ReadFile(target)
+	if err != nil {
+		return err
+	}
+	for _, h := range headings.FindAllStringSubmatch(string(text), -1) {
+		if "#"+slug(h[1]) == heading {
+			return nil
+		}
+	}
+	return fmt.Errorf("%s has no heading %s", target, heading)
+}
+
+// slug returns the anchor of a heading on GitHub.
+func slug(heading string) string {
+	return strings.ReplaceAll(inSlug.ReplaceAllString(strings.ToLower(heading), ""), " ", "-")
+}
+
+// TestCheckLink checks that checkLink finds broken links.
+func TestCheckLink(t *testing.T) {
+	for _, tt := range []struct {
+		file, heading string
+		isWrong       bool
+	}{
+		{"docs/decision.md", "", false},
+		{"docs/decision.md", "#what-passes-a-guest-port", false},
+		{"docs", "", false},
+		{"", "#run-the-tests", false},
+		{"https://example.com/", "#no", false},
+		{"docs/indecision.md", "", true},
+		{"docs/indecision.md", "#what-passes-a-guest-port", true},
+		{"docs/decision.md", "#what-passes", true},
+		{"", "#no", true},
+	} {
+		if err := checkLink(readme, tt.file, tt.heading); (err != nil) != tt.isWrong {
+			t.Errorf("%s%s: error %v", tt.file, tt.heading, err)
+		}
+	}
+}
+
 // A block is a fenced block of a page.
 type block struct {
 	line int    // of the fence
-	info string // what is behind the fence
+	info string // the text behind the fence
 	text string
 }
 
@@ -56,7 +129,7 @@ const fence = "```"
 func blocksOf(t *testing.T, page string) []block {
 	t.Helper()
 	data, err := os.ReadFile(page)
-	must(t, err)
+	labtest.Must(t, err)
 	var all []block
 	var b block
 	open, indent, number := false, "", 0
@@ -78,10 +151,10 @@ func blocksOf(t *testing.T, page string) []block {
 	return all
 }
 
-// A reader does what a page says.
+// A reader follows the instructions of a page.
 type reader struct {
-	folder  string // where the page's files are
-	program string // the folder that arpfabric is in
+	folder  string // in which the page's files are
+	program string // the folder with arpfabric
 }
 
 func (r *reader) read(b block) error {
@@ -95,7 +168,7 @@ func (r *reader) read(b block) error {
 	return nil
 }
 
-// play types the commands of a console again. Its error is how the console differs from the one on the page.
+// play runs the commands of a console. Its error is the difference between the console and the one on the page.
 func (r *reader) play(console string) error {
 	if !strings.HasPrefix(console, prompt) {
 		return fmt.Errorf("a console begins with a command, after %q", prompt)
@@ -108,23 +181,23 @@ func (r *reader) play(console string) error {
 		}
 	}
 	if diff := cmp.Diff(console, played.String()); diff != "" {
-		return fmt.Errorf("the console reads otherwise (-page +now):\n%s", diff)
+		return fmt.Errorf("the output differs (-page +now):\n%s", diff)
 	}
 	return nil
 }
 
 const prompt = "$ "
 
-// run returns what a command writes, on both outputs.
+// run returns the output of a command, standard output and standard error together.
 func (r *reader) run(command string) []byte {
 	sh := exec.Command("sh", "-c", command)
 	sh.Dir = r.folder
 	sh.Env = append(os.Environ(), asProgram+"=1", "PATH="+r.program+":"+os.Getenv("PATH"))
-	out, _ := sh.CombinedOutput() // an exit code is none of the page's business
+	out, _ := sh.CombinedOutput() // a page may show a command that fails
 	return out
 }
 
-// TestReader holds that a page which is wrong is found out.
+// TestReader checks that a reader finds mistakes of a page.
 func TestReader(t *testing.T) {
 	tests := []struct {
 		name    string
@@ -153,10 +226,10 @@ func TestReader(t *testing.T) {
 
 const commandsPage = "../../docs/commands.md"
 
-// TestCommandsPage holds that there is a section for each command.
+// TestCommandsPage checks that the page has a section for each command.
 func TestCommandsPage(t *testing.T) {
 	page, err := os.ReadFile(commandsPage)
-	must(t, err)
+	labtest.Must(t, err)
 	for _, cmd := range newRoot().Commands() {
 		if heading := "\n## " + cmd.Name() + "\n"; !strings.Contains(string(page), heading) {
 			t.Errorf("docs/commands.md has no section %s", cmd.Name())
@@ -164,11 +237,18 @@ func TestCommandsPage(t *testing.T) {
 	}
 }
 
-// TestSessions holds that what docs/commands.md shows of commands that ask a running fabric, in blocks with `text`, is
-// what a script of TestScripts compares with.
+// TestSessions checks the `text` blocks of pages that show commands with a running fabric: a script of TestScripts must
+// compare the command's output with the block.
 func TestSessions(t *testing.T) {
+	for _, page := range []string{commandsPage, "../../docs/allocation.md"} {
+		checkSessions(t, page)
+	}
+}
+
+func checkSessions(t *testing.T, page string) {
+	t.Helper()
 	compared := comparedByScripts(t)
-	for _, b := range blocksOf(t, commandsPage) {
+	for _, b := range blocksOf(t, page) {
 		line, want, _ := strings.Cut(b.text, "\n")
 		command, isSession := strings.CutPrefix(line, prompt)
 		if b.info != "text" || !isSession {
@@ -176,20 +256,20 @@ func TestSessions(t *testing.T) {
 		}
 		if outputs := compared[command]; !slices.Contains(outputs, want) {
 			t.Errorf("%s:%d: no script compares the output of `%s` with this; they compare it with\n%s",
-				commandsPage, b.line, command, strings.Join(outputs, "\n"))
+				page, b.line, command, strings.Join(outputs, "\n"))
 		}
 	}
 }
 
-// comparedByScripts returns, for each command line in the scripts, what its output is compared with.
+// comparedByScripts returns, for each command line in the scripts, the texts with which they compare its output.
 func comparedByScripts(t *testing.T) map[string][]string {
 	t.Helper()
 	scripts, err := filepath.Glob("testdata/script/*.txtar")
-	must(t, err)
+	labtest.Must(t, err)
 	all := map[string][]string{}
 	for _, script := range scripts {
 		archive, err := txtar.ParseFile(script)
-		must(t, err)
+		labtest.Must(t, err)
 		addCompared(all, archive)
 	}
 	if len(all) == 0 {
@@ -198,7 +278,7 @@ func comparedByScripts(t *testing.T) map[string][]string {
 	return all
 }
 
-// The lines of a script that run arpfabric, and those that compare what it wrote.
+// The lines of a script that run arpfabric, and those that compare its output.
 var (
 	scriptRuns     = regexp.MustCompile(`^(?:exec|exits \d|guest \w+) (arpfabric .*)$`)
 	scriptWaits    = regexp.MustCompile(`^wait-for '[^']*' (.*)$`)

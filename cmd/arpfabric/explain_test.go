@@ -11,26 +11,27 @@ import (
 
 	"github.com/arpfabric/arpfabric/internal/explain"
 	"github.com/arpfabric/arpfabric/internal/lab"
+	"github.com/arpfabric/arpfabric/internal/lab/labtest"
 )
 
 func TestExplain(t *testing.T) {
 	skipIfShort(t)
-	file := write(t, onBridge(""))
+	file := labtest.TempFile(t, "arpfabric.yaml", onBridge(""))
 	const answer = `ARP, Request who-has 10.239.0.102 tell 10.239.0.101, length 28
-from 02:00:06:de:54:a8 to ff:ff:ff:ff:ff:ff, in by vnet2
+from 02:00:06:de:54:a8 to ff:ff:ff:ff:ff:ff, ingress vnet2
 network lab: vpc on bridge br0, 3 bindings, guard full
 
 verdict: reply, answered
 
 ROW                    FITS  BECAUSE
 not-arp                no    the EtherType is 0x0806
-malformed              no    a whole ARP packet for IPv4 over Ethernet II
+malformed              no    a complete ARP packet for IPv4 over Ethernet II
 unexpected-vlan        no    no VLAN tag
 unsupported-operation  no    the operation is request
 rate-limited           no    the port is within its rate limit
-invalid-sender-mac     no    the sender's MAC 02:00:06:de:54:a8 is one host's
+invalid-sender-mac     no    the sender's MAC 02:00:06:de:54:a8 is unicast
 sender-mac-mismatch    no    the Ethernet source is 02:00:06:de:54:a8, the sender's MAC 02:00:06:de:54:a8
-invalid-sender-ip      no    a host can send from 10.239.0.101
+invalid-sender-ip      no    10.239.0.101 can be a source address
 unregistered-sender    no    10.239.0.101 is bound to 02:00:06:de:54:a8 (FILE:6; sender: strict)
 spoofed-sender         no    bound to 02:00:06:de:54:a8, sent by 02:00:06:de:54:a8 (FILE:6; sender: strict)
 guest-reply            no    the operation is request
@@ -38,8 +39,8 @@ announcement           no    10.239.0.101 asks for 10.239.0.102
 host-address           no    10.239.0.102 is not the host's own
 unknown-target         no    10.239.0.102 is bound to 02:00:07:de:54:a8 (FILE:7)
 unallocated-probe      no    10.239.0.102 is bound to 02:00:07:de:54:a8 (FILE:7)
-self-probe             no    no probe: it comes from 10.239.0.101 (FILE:7)
-conflict-probe         no    no probe: it comes from 10.239.0.101 (FILE:7)
+self-probe             no    not a probe: the sender is 10.239.0.101 (FILE:7)
+conflict-probe         no    not a probe: the sender is 10.239.0.101 (FILE:7)
 answered               yes   10.239.0.102 is bound to 02:00:07:de:54:a8 (FILE:7)
 
 decided by:
@@ -54,25 +55,25 @@ answer:
   0000 0000 0000 0000 0000 0000
 
 note:
-  the words have no 'from MAC': it is taken to be 02:00:06:de:54:a8, which the registry has for 10.239.0.101
+  the line has no 'from MAC': assuming 02:00:06:de:54:a8, which the registry has for 10.239.0.101
 `
 	const short = `malformed ARP, length 0
-from nobody to nobody, in by vnet2
+from unknown to unknown, ingress vnet2
 network lab: vpc on bridge br0, 3 bindings, guard full
 
 verdict: drop, malformed
 
 ROW        FITS  BECAUSE
 not-arp    no    no EtherType: the frame ends before it
-malformed  yes   no whole ARP packet for IPv4 over Ethernet II, in 3 bytes
+malformed  yes   no complete ARP packet for IPv4 over Ethernet II in 3 bytes
 
 decided by:
-  the frame alone: no line of the configuration makes a difference
+  the frame alone; no line of the configuration matters
 
 to change it:
-  find out what sends it: the frame is broken, or of another kind of network than IPv4 over Ethernet II
+  find out what sends it: the frame is invalid, or not for IPv4 over Ethernet II
 `
-	const passes = "the EtherType is 0x0800, so the table of what passes a guest port decides"
+	const passes = "the EtherType is 0x0800, so the allow-list decides"
 	tests := []struct {
 		name string
 		args []string
@@ -84,8 +85,8 @@ to change it:
 		{"dropped", []string{"--frame", "ff:ff ff"}, 1, short},
 		{
 			"no MAC", []string{"who-has 10.239.0.102 tell 10.239.0.9"}, 2,
-			"arpfabric: 10.239.0.9 has no binding in network lab, so the line does not say who sends the frame; " +
-				"add the MAC behind it: from 02:00:06:de:54:a8; see 'arpfabric explain --help'\n",
+			"arpfabric: 10.239.0.9 has no binding in network lab, so the line does not identify the sender; " +
+				"add its MAC at the end: from 02:00:06:de:54:a8; see 'arpfabric explain --help'\n",
 		},
 		{
 			"no words", []string{"who has 10.239.0.102"}, 2,
@@ -93,11 +94,11 @@ to change it:
 		},
 		{
 			"no frame", nil, 2,
-			"arpfabric: want one frame, in tcpdump's words or with --frame; see 'arpfabric explain --help'\n",
+			"arpfabric: give one frame, as tcpdump prints it or with --frame; see 'arpfabric explain --help'\n",
 		},
 		{
 			"two frames", []string{"--frame", "ff", "who-has"}, 2,
-			"arpfabric: want one frame, in tcpdump's words or with --frame; see 'arpfabric explain --help'\n",
+			"arpfabric: give one frame, as tcpdump prints it or with --frame; see 'arpfabric explain --help'\n",
 		},
 	}
 	for _, tt := range tests {
@@ -116,7 +117,7 @@ to change it:
 
 func TestExplainJSON(t *testing.T) {
 	skipIfShort(t)
-	file := write(t, onBridge(""))
+	file := labtest.TempFile(t, "arpfabric.yaml", onBridge(""))
 	code, out := runToEnd(t, nil, "explain", "--json", "-c", file, "--port", "vnet2", "who-has 10.239.0.9 tell 10.239.0.101")
 	var got struct{ Action, Reason string }
 	if err := json.Unmarshal([]byte(out), &got); err != nil {
@@ -127,8 +128,8 @@ func TestExplainJSON(t *testing.T) {
 	}
 }
 
-// TestExplainByTheRunningFabric holds that without a configuration the fabric is asked, and that its words are those
-// of the same question about its file.
+// TestExplainByTheRunningFabric checks that explain without --config asks the running fabric, and prints the same as
+// with the fabric's file.
 func TestExplainByTheRunningFabric(t *testing.T) {
 	question := []string{"--port", "vnet2", "who-has 10.239.0.9 tell 10.239.0.101"}
 	code, out := runToEnd(t, nil, append([]string{"explain"}, question...)...)
@@ -137,16 +138,20 @@ func TestExplainByTheRunningFabric(t *testing.T) {
 	}
 
 	newStage(t)
-	file := write(t, onBridge(""))
+	file := labtest.TempFile(t, "arpfabric.yaml", onBridge(""))
 	startWith(t, file)
 	_, want := runToEnd(t, nil, append([]string{"explain", "--config", file}, question...)...)
 	var got string
-	lab.Eventually(t, "the fabric can be asked", func() bool {
+	labtest.Eventually(t, "the fabric can be asked", func() bool {
 		code, got = runToEnd(t, nil, append([]string{"explain"}, question...)...)
 		return !strings.Contains(got, "no arpfabric is running")
 	})
 	if code != 1 || got != want {
 		t.Errorf("exit code %d\n%s\nwant 1\n%s", code, got, want)
+	}
+	code, out = runToEnd(t, nil, "explain", "--port", "vnet9", "who-has 10.239.0.9 tell 10.239.0.101")
+	if want := "arpfabric: there is no port vnet9; the ports are br0, vnet1, vnet2; see 'arpfabric explain --help'\n"; code != 2 || out != want {
+		t.Errorf("a port that does not exist: exit code %d\n%s\nwant 2\n%s", code, out, want)
 	}
 	code, out = runToEnd(t, nil, "explain", "--port", "vnet2", "who has 10.239.0.9")
 	if code != 2 || !strings.HasPrefix(out, "arpfabric: want who-has, not \"who\"") {
@@ -156,19 +161,19 @@ func TestExplainByTheRunningFabric(t *testing.T) {
 
 func TestExplainBadConfiguration(t *testing.T) {
 	skipIfShort(t)
-	file := write(t, "networks: {}\n")
+	file := labtest.TempFile(t, "arpfabric.yaml", "networks: {}\n")
 	code, out := runToEnd(t, nil, "explain", "--config", file, "--port", "vnet2", "who-has 10.239.0.9 tell 10.239.0.101")
-	want := "arpfabric: " + file + ":1: networks: there is no network: a configuration needs at least one\n"
+	want := "arpfabric: " + file + ":1: networks: no networks; a configuration needs at least one\n"
 	if code != 1 || out != want {
 		t.Errorf("exit code %d\n%s\nwant 1\n%s", code, out, want)
 	}
 }
 
-// TestExplainForetells sends the frames that it asks about to a running fabric, and expects what was foretold: the
-// verdict in the log, and the answer byte by byte.
+// TestExplainForetells explains frames and then sends them to a running fabric. The verdict in the log, and the answer
+// byte by byte, must be those that explain has shown.
 func TestExplainForetells(t *testing.T) {
 	s := newStage(t)
-	file := write(t, onBridge("log: {level: debug}\n"))
+	file := labtest.TempFile(t, "arpfabric.yaml", onBridge("log: {level: debug}\n"))
 	p := arpfabric(t, nil, "run", "--config", file)
 	s.app.expectAnswered(t)
 	const app = " from 02:00:06:de:54:a8"
@@ -194,16 +199,16 @@ func TestExplainForetells(t *testing.T) {
 	for _, line := range lines {
 		e := foretell(t, file, line)
 		frame, err := hex.DecodeString(e.Frame.Hex)
-		must(t, err)
+		labtest.Must(t, err)
 		s.app.Send(frame)
 		p.expectLog(t, fmt.Sprintf("msg=%q network=lab port=vnet1 action=%s reason=%s\n", e.Frame.Text, e.Action, e.Reason))
 		if e.Reply != nil {
-			lab.Eventually(t, e.Reply.Text+" arrives", func() bool { return s.app.got(e.Reply.Hex) })
+			labtest.Eventually(t, e.Reply.Text+" arrives", func() bool { return s.app.got(e.Reply.Hex) })
 		}
 	}
 }
 
-// foretell explains what becomes of a frame from port vnet1.
+// foretell explains a frame that comes in by port vnet1.
 func foretell(t *testing.T, file, line string) explain.Explanation {
 	t.Helper()
 	var e explain.Explanation

@@ -1,13 +1,17 @@
 package main
 
-import "testing"
+import (
+	"testing"
 
-// TestFull holds that every command says so where what it writes gets lost, whatever the answer would be.
+	"github.com/arpfabric/arpfabric/internal/lab/labtest"
+)
+
+// TestFull checks that every command reports an error if it cannot write its output, whatever the answer is.
 func TestFull(t *testing.T) {
 	skipIfShort(t)
-	good, bad := write(t, onBridge("")), write(t, "networks: {}\n")
+	good, bad := labtest.TempFile(t, "arpfabric.yaml", onBridge("")), labtest.TempFile(t, "arpfabric.yaml", "networks: {}\n")
 	same, differs := capturePath(t, [6]byte{0x02, 0, 0, 0xde, 0x54, 0xa8}), capturePath(t, [6]byte{0x02, 0, 0x09, 0xde, 0x54, 0xa8})
-	ethers := write(t, "02:00:06:de:54:a8 10.239.0.101\n")
+	ethers := labtest.TempFile(t, "arpfabric.yaml", "02:00:06:de:54:a8 10.239.0.101\n")
 	tests := []struct {
 		name string
 		args []string

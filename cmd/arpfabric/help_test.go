@@ -7,7 +7,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// TestHelp holds that the commands' help is there and has one form.
+// TestHelp checks that every command has a help text, and its form.
 func TestHelp(t *testing.T) {
 	skipIfShort(t)
 	for _, cmd := range commandsBelow(newRoot()) {

@@ -7,46 +7,46 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/arpfabric/arpfabric/internal/lab"
+	"github.com/arpfabric/arpfabric/internal/lab/labtest"
 )
 
-// A hook is examples/libvirt-hook as libvirt runs it, with what it would find on the machine.
+// A hook is examples/libvirt-hook as libvirt runs it, with the programs and files that it needs.
 type hook struct {
 	script string
-	bin    string // the only folder that its programs are in
-	folder string // with the registries
-	logged string // what it has sent to the system log
+	bin    string // the only folder in its PATH
+	folder string // of the registries
+	logged string // file with its lines to the system log
 }
 
-// newHook installs the hook, with a logger that writes to a file, and a virsh that hangs, as it would.
+// newHook installs the hook, with a logger that writes to a file, and a virsh that hangs, as a real one does in a hook.
 func newHook(t *testing.T) *hook {
 	t.Helper()
 	script, err := filepath.Abs("../../examples/libvirt-hook")
-	must(t, err)
+	labtest.Must(t, err)
 	dir := t.TempDir()
 	h := &hook{script, filepath.Join(dir, "bin"), filepath.Join(dir, "libvirt"), filepath.Join(dir, "log")}
-	must(t, os.Mkdir(h.bin, 0o700))
-	must(t, os.Mkdir(h.folder, 0o700))
+	labtest.Must(t, os.Mkdir(h.bin, 0o700))
+	labtest.Must(t, os.Mkdir(h.folder, 0o700))
 	h.program(t, "logger", `echo "$*" >>`+h.logged)
 	h.program(t, "virsh", "sleep infinity")
 	for _, name := range []string{"sh", "mktemp", "cmp", "chmod", "mv", "rm", "sleep"} {
 		path, err := exec.LookPath(name)
-		must(t, err)
-		must(t, os.Symlink(path, filepath.Join(h.bin, name)))
+		labtest.Must(t, err)
+		labtest.Must(t, os.Symlink(path, filepath.Join(h.bin, name)))
 	}
 	self, err := filepath.Abs(os.Args[0])
-	must(t, err)
-	must(t, os.Symlink(self, filepath.Join(h.bin, "arpfabric")))
+	labtest.Must(t, err)
+	labtest.Must(t, os.Symlink(self, filepath.Join(h.bin, "arpfabric")))
 	return h
 }
 
 func (h *hook) program(t *testing.T, name, script string) {
 	t.Helper()
-	must(t, os.WriteFile(filepath.Join(h.bin, name), []byte("#!/bin/sh\n"+script+"\n"), 0o700))
+	labtest.Must(t, os.WriteFile(filepath.Join(h.bin, name), []byte("#!/bin/sh\n"+script+"\n"), 0o700))
 }
 
-// run runs the hook for an operation on the network `default`, and returns what it has logged. However it goes, the
-// hook must end well and say nothing: libvirt would take that for a failure.
+// run runs the hook for an operation on the network `default`, and returns its log. In any case the hook must exit with
+// 0 and write nothing: libvirt takes output for a failure.
 func (h *hook) run(t *testing.T, operation, xml string) string {
 	t.Helper()
 	os.Remove(h.logged)
@@ -57,7 +57,7 @@ func (h *hook) run(t *testing.T, operation, xml string) string {
 		t.Errorf("%s: %v\n%s", operation, err, out)
 	}
 	left, err := filepath.Glob(filepath.Join(h.folder, ".hook*"))
-	must(t, err)
+	labtest.Must(t, err)
 	if len(left) > 0 {
 		t.Errorf("it left %s", left)
 	}
@@ -67,27 +67,27 @@ func (h *hook) run(t *testing.T, operation, xml string) string {
 
 func (h *hook) registry() string { return filepath.Join(h.folder, "default.ethers") }
 
-// expect holds that the registry has these lines.
+// expect checks the lines of the registry.
 func (h *hook) expect(t *testing.T, want string) {
 	t.Helper()
 	got, err := os.ReadFile(h.registry())
-	must(t, err)
+	labtest.Must(t, err)
 	if string(got) != want {
 		t.Errorf("the registry is\n%swant\n%s", got, want)
 	}
 }
 
-// opt makes the empty registry that says that the hook is to keep it.
+// opt creates an empty registry: the hook only updates registries that exist.
 func (h *hook) opt(t *testing.T) {
 	t.Helper()
-	must(t, os.WriteFile(h.registry(), nil, 0o600))
+	labtest.Must(t, os.WriteFile(h.registry(), nil, 0o600))
 }
 
-// hookXML is what libvirt writes for a network with these hosts.
+// hookXML returns the XML that libvirt writes for a network with these hosts.
 func hookXML(t *testing.T, hosts string) string {
 	t.Helper()
-	xml, err := os.ReadFile("../../internal/imports/testdata/hook/stdin.xml")
-	must(t, err)
+	xml, err := os.ReadFile("../../internal/importer/testdata/hook/stdin.xml")
+	labtest.Must(t, err)
 	const host = `<host mac='52:54:00:a1:00:0a' name='build' ip='192.168.122.10'/>`
 	if !strings.Contains(string(xml), host) {
 		t.Fatal("the XML has changed")
@@ -109,13 +109,13 @@ func TestHookUpdatesTheRegistry(t *testing.T) {
 		}
 		h.expect(t, oneHosts)
 		info, err := os.Stat(h.registry())
-		must(t, err)
+		labtest.Must(t, err)
 		if info.Mode() != 0o644 {
 			t.Errorf("mode %v: a daemon that is not root can't read it", info.Mode())
 		}
 		h.run(t, "started", hookXML(t, oneHost))
 		again, err := os.Stat(h.registry())
-		must(t, err)
+		labtest.Must(t, err)
 		if !os.SameFile(info, again) {
 			t.Error("it was written again though nothing had changed")
 		}
@@ -137,7 +137,7 @@ func TestHookLeavesAlone(t *testing.T) {
 	}
 }
 
-// TestHookFailsSafe breaks what the hook needs. The registry stays, and the log says why.
+// TestHookFailsSafe breaks an input or a program of the hook. The registry must stay, and the log must have the cause.
 func TestHookFailsSafe(t *testing.T) {
 	const stays = "default.ethers stays as it was"
 	twoOwners := oneHost + `<host mac='52:54:00:a1:00:99' ip='192.168.122.15'/>`
@@ -145,16 +145,16 @@ func TestHookFailsSafe(t *testing.T) {
 		name, xml, want string
 		spoil           func(h *hook)
 	}{
-		{"two owners", hookXML(t, twoOwners), "two have it, so neither gets it", nil},
-		{"no network", "<hookData/>", "there is no binding", nil},
-		{"cut", hookXML(t, oneHost)[:400], "this is not XML", nil},
-		{"nothing", "", "there is no binding", nil},
+		{"two owners", hookXML(t, twoOwners), "more than one MAC has this address, so none gets it", nil},
+		{"no network", "<hookData/>", "no bindings found", nil},
+		{"cut", hookXML(t, oneHost)[:400], "invalid XML", nil},
+		{"nothing", "", "no bindings found", nil},
 		{"no arpfabric", hookXML(t, oneHost), "arpfabric: ", func(h *hook) { os.Remove(filepath.Join(h.bin, "arpfabric")) }},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			h := newHook(t)
-			must(t, os.WriteFile(h.registry(), []byte(oneHosts), 0o600))
+			labtest.Write(t, h.registry(), oneHosts)
 			if tt.spoil != nil {
 				tt.spoil(h)
 			}
@@ -176,17 +176,17 @@ func TestHookNamesAGuestWithoutAddress(t *testing.T) {
 		t.Errorf("logged\n%swant\n%s", log, want)
 	}
 	page, err := os.ReadFile("../../docs/libvirt.md")
-	must(t, err)
+	labtest.Must(t, err)
 	if !strings.Contains(string(page), "```\n"+want+"```") {
 		t.Errorf("docs/libvirt.md does not show %s", want)
 	}
 }
 
-// TestHookReachesTheFabric adds a guest to a network that runs, as `virsh net-update` would.
+// TestHookReachesTheFabric adds a guest to a running network, as `virsh net-update` does.
 func TestHookReachesTheFabric(t *testing.T) {
 	s := newStage(t)
 	h := newHook(t)
-	must(t, os.WriteFile(h.registry(), []byte("02:00:00:de:54:a8 10.239.0.1\n"), 0o644))
+	labtest.Must(t, os.WriteFile(h.registry(), []byte("02:00:00:de:54:a8 10.239.0.1\n"), 0o644))
 	p := startRun(t, "networks:\n  default:\n    attach: {bridge: br0}\n    registry_files: ["+h.registry()+"]\n")
 	const xml = `<hookData>
   <network connections='1'>
@@ -208,7 +208,7 @@ func TestHookReachesTheFabric(t *testing.T) {
 }
 
 func TestHookIsClean(t *testing.T) {
-	lab.NeedProgram(t, "shellcheck")
+	labtest.NeedProgram(t, "shellcheck")
 	if out, err := exec.Command("shellcheck", "../../examples/libvirt-hook").CombinedOutput(); err != nil {
 		t.Errorf("%s", out)
 	}

@@ -2,23 +2,26 @@ package main
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
-	"github.com/arpfabric/arpfabric/internal/imports"
+	"github.com/arpfabric/arpfabric/internal/importer"
 	"github.com/spf13/cobra"
 )
 
 func newImport() *cobra.Command {
-	var o imports.Options
+	var o importer.Options
 	var ethers bool
 	cmd := &cobra.Command{
 		Use:   "import FILE...",
-		Short: "Make a registry of what other programs know of addresses and MACs",
-		Long: "Read files of other programs and print a configuration with what is in them: /etc/ethers, dnsmasq's\n" +
-			"configuration and leases, Kea's, the XML of libvirt networks, and the JSON of 'docker network inspect'\n" +
-			"and 'ip -j neigh'. '-' is standard input. What can't be taken is named on standard error.\n\n" +
-			"It needs no privilege. It exits with 1 if there is more left out than what has no IPv4 address now.",
-		Args:              usage(cobra.MinimumNArgs(1)),
+		Short: "Make a registry from the files of other programs",
+		Long: "Read files of other programs and print a configuration with their bindings. The formats are /etc/ethers, the\n" +
+			"configuration and the leases of dnsmasq, Kea, ISC dhcpd and OpenWrt, networks and guests of libvirt, Docker,\n" +
+			"podman, Proxmox and OpenStack, neighbour tables, and CSV. A folder stands for the files in it, '-' for\n" +
+			"standard input. import reports each entry that it leaves out on standard error.\n\n" +
+			"It needs no privilege. It exits with 1 if it leaves out an entry that has an IPv4 address now.",
+		Args:              takesSeveral("FILE"),
 		ValidArgsFunction: completeFiles,
 		RunE: func(cmd *cobra.Command, files []string) error {
 			if err := o.Check(); err != nil {
@@ -29,17 +32,27 @@ func newImport() *cobra.Command {
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar((*string)(&o.Format), "format", "", "the `FORMAT` of all files: ethers, dnsmasq, "+
-		"dnsmasq-leases,\nkea, kea-leases, libvirt, docker or neigh (default: by what is in each)")
-	cmd.RegisterFlagCompletionFunc("format", completeWords(imports.FormatNames()))
-	flags.StringVar(&o.Network, "network", "", "the `NAME` of the network (default: what the files say, or lab)")
-	flags.StringVar(&o.Bridge, "bridge", "", "the `BRIDGE` that it is on, and that neighbours are to be on\n(default: what the files say, or br0)")
-	flags.BoolVar(&ethers, "ethers", false, "print the lines of a file for registry_files, not a configuration")
+	flags.StringVar((*string)(&o.Format), "format", "", "the `FORMAT` of all files (default: by the content of each):\n"+formatHelp())
+	cmd.RegisterFlagCompletionFunc("format", completeWords(importer.FormatNames()))
+	flags.StringVar(&o.Network, "network", "", "import the network with this `NAME`, or give it to the only one\n(default: the name in the files, or lab)")
+	flags.StringVar(&o.Bridge, "bridge", "", "import the network on this `BRIDGE`, or give it to the only one;\nof neighbour entries, only those on it are taken (default: the bridge in the files, or br0)")
+	flags.StringVar(&o.VLAN, "vlan", "", "import only the networks in this `VLAN` of their bridges; 0 is for those in none")
+	flags.BoolVar(&ethers, "ethers", false, "print a file for registry_files, not a configuration")
 	return cmd
 }
 
-func runImport(cmd *cobra.Command, files []string, o imports.Options, ethers bool) error {
-	found, err := imports.Read(files, o)
+// formatHelp lists the formats on lines that fit.
+func formatHelp() string {
+	const perLine = 7
+	var lines []string
+	for names := range slices.Chunk(importer.FormatNames(), perLine) {
+		lines = append(lines, strings.Join(names, ", "))
+	}
+	return strings.Join(lines, ",\n")
+}
+
+func runImport(cmd *cobra.Command, files []string, o importer.Options, ethers bool) error {
+	found, err := importer.Read(files, o)
 	for _, left := range found.LeftOut {
 		fmt.Fprintln(cmd.ErrOrStderr(), left)
 	}
@@ -50,10 +63,13 @@ func runImport(cmd *cobra.Command, files []string, o imports.Options, ethers boo
 	if ethers {
 		write = found.WriteEthers
 	}
+	if ethers && found.NeedsYAML() {
+		fmt.Fprintln(cmd.ErrOrStderr(), "arpfabric: a line of ethers(5) has no port and no routes: leave --ethers out to get them")
+	}
 	if err := write(cmd.OutOrStdout()); err != nil {
 		return err
 	}
-	if !found.IsWhole() {
+	if !found.IsComplete() {
 		return exitCode(exitNo)
 	}
 	return nil

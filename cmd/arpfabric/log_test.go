@@ -5,10 +5,12 @@ import (
 	"os/exec"
 	"testing"
 
+	"github.com/arpfabric/arpfabric/internal/lab/labtest"
 	"golang.org/x/sys/unix"
 )
 
-// TestLogThatCannotBeWritten holds that the fabric answers, and stops in order, though every line of its log is lost.
+// TestLogThatCannotBeWritten checks that the fabric answers, and stops in order, although every line of its log is
+// lost.
 func TestLogThatCannotBeWritten(t *testing.T) {
 	tests := []struct {
 		name string
@@ -22,28 +24,28 @@ func TestLogThatCannotBeWritten(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			s := newStage(t)
 			log := tt.open(t)
-			path := write(t, onBridge("log: {level: debug}\n"))
+			path := labtest.TempFile(t, "arpfabric.yaml", onBridge("log: {level: debug}\n"))
 			p := launch(t, func(cmd *exec.Cmd) error {
 				cmd.Stderr = log
 				return cmd.Start()
 			}, nil, "run", "--config", path)
 			s.app.expectAnswered(t)
-			before := s.db.heard() // before there was a guard
+			before := s.db.heard() // frames from before the guard was installed
 			forged := s.app.request("10.239.0.1")
 			copy(forged[28:32], []byte{10, 239, 0, 102}) // the sender's address: a violation
 			for range 100 {
 				s.app.Send(forged)
 				s.app.expectAnswered(t)
 			}
-			must(t, os.WriteFile(path, []byte("networks:"), 0o600))
-			must(t, p.Process.Signal(unix.SIGHUP)) // refused, which is logged
+			labtest.Write(t, path, "networks:")
+			labtest.Must(t, p.Process.Signal(unix.SIGHUP)) // the reload fails, which is logged
 			for range 100 {
 				s.app.expectAnswered(t)
 			}
 			if n := s.db.heard(); n > before {
 				t.Errorf("db heard %d ARP frames", n-before)
 			}
-			must(t, p.Process.Signal(unix.SIGTERM))
+			labtest.Must(t, p.Process.Signal(unix.SIGTERM))
 			if code := p.wait(t); code != 0 {
 				t.Errorf("exit code %d", code)
 			}
@@ -57,7 +59,7 @@ func TestLogThatCannotBeWritten(t *testing.T) {
 func openFull(t *testing.T) *os.File {
 	t.Helper()
 	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
-	must(t, err)
+	labtest.Must(t, err)
 	t.Cleanup(func() { full.Close() })
 	if _, err := full.WriteString("a line"); err == nil {
 		t.Fatal("/dev/full is not full")
@@ -68,21 +70,21 @@ func openFull(t *testing.T) *os.File {
 func openBrokenPipe(t *testing.T) *os.File {
 	t.Helper()
 	reader, writer, err := os.Pipe()
-	must(t, err)
-	must(t, reader.Close())
+	labtest.Must(t, err)
+	labtest.Must(t, reader.Close())
 	t.Cleanup(func() { writer.Close() })
 	return writer
 }
 
-// openFullPipe returns a pipe that nobody reads and nothing more fits into.
+// openFullPipe returns a pipe that is full and that nobody reads.
 func openFullPipe(t *testing.T) *os.File {
 	t.Helper()
 	reader, writer, err := os.Pipe()
-	must(t, err)
+	labtest.Must(t, err)
 	t.Cleanup(func() { reader.Close(); writer.Close() })
-	room, err := unix.FcntlInt(writer.Fd(), unix.F_GETPIPE_SZ, 0)
-	must(t, err)
-	_, err = writer.Write(make([]byte, room))
-	must(t, err)
+	capacity, err := unix.FcntlInt(writer.Fd(), unix.F_GETPIPE_SZ, 0)
+	labtest.Must(t, err)
+	_, err = writer.Write(make([]byte, capacity))
+	labtest.Must(t, err)
 	return writer
 }

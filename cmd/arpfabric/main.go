@@ -1,23 +1,28 @@
 // Command arpfabric gives a Linux bridge, a TAP or an interface the ARP behaviour of a cloud VPC.
 //
-// This package holds flags and one call for each subcommand. What they do is in the packages below
-// internal, and in config and responder.
+// This package has the flags of each subcommand and calls the package that does the work: one below internal, or
+// config.
 package main
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/signal"
+	"strings"
 
+	"github.com/arpfabric/arpfabric/internal/build"
+	"github.com/arpfabric/arpfabric/internal/capability"
+	"github.com/arpfabric/arpfabric/internal/daemon/systemd"
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 )
 
 // Exit codes.
 const (
-	exitNo    = 1 // the answer is no, or it could not be done
+	exitNo    = 1 // the answer is no, or the command failed
 	exitUsage = 2 // the command line is wrong
 )
 
@@ -29,16 +34,24 @@ func main() {
 		os.Exit(int(code))
 	}
 	if _, ok := errors.AsType[usageError](err); ok {
-		fmt.Fprintf(os.Stderr, "arpfabric: %v; see '%s --help'\n", err, cmd.CommandPath())
+		printError(fmt.Errorf("%w; see '%s --help'", err, cmd.CommandPath()))
 		os.Exit(exitUsage)
 	}
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "arpfabric:", err)
+		printError(err)
 		os.Exit(exitNo)
 	}
 }
 
-// exitCode ends the program without a further word.
+func printError(err error) {
+	text := fmt.Appendf(nil, "arpfabric: %v\n", err)
+	if systemd.StderrIsJournal() {
+		text = systemd.WithPriority(slog.LevelError, text)
+	}
+	os.Stderr.Write(text)
+}
+
+// exitCode is an error that ends the program with this exit code and without a message.
 type exitCode int
 
 func (c exitCode) Error() string { return fmt.Sprintf("exit code %d", int(c)) }
@@ -51,23 +64,55 @@ func newRoot() *cobra.Command {
 		Use:   "arpfabric",
 		Short: "Give a Linux bridge, a TAP or an interface the ARP behaviour of a cloud VPC",
 		Long: "Give a Linux bridge, a TAP or an interface the ARP behaviour of a cloud VPC: answer every guest's ARP from a\n" +
-			"registry of who has which address, and drop what it does not know.\n\n" +
-			"Every command exits with 0 when it is done, with 1 if the answer is no or it could not be done, and with 2\n" +
-			"if the command line is wrong.",
+			"registry of addresses and MACs, and drop the ARP that the registry does not allow.\n\n" +
+			"Every command exits with 0 if it succeeds, with 1 if the answer is no or the command fails, and with 2 if\n" +
+			"the command line is wrong.\n\n" + environment,
+		Version:       build.Read().String(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          usage(cobra.NoArgs),
-		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Args:          takesCommand,
+
+		SuggestionsMinimumDistance: suggestionDistance,
+
+		PersistentPreRunE: func(*cobra.Command, []string) error { return capability.Raise() },
+
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{flagError(err)} })
+	root.SetVersionTemplate("{{.Version}}\n") // as 'arpfabric version' prints it
 	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
 	root.AddCommand(newRun(), newCheck(), newExplain(), newImport(), newRelease(), newDemo(), newAsk(), newVersion(),
 		newSchema(), newMan(),
-		newStatus(), newPorts(), newViolations(), newLookup(), newWatch(), newReload(), newReplay())
+		newStatus(), newPorts(), newViolations(), newLookup(), newWatch(), newReload(), newReplay(),
+		newAllocate(), newFree(), newBindings(), newHistory())
+	addDefaultCommands(root)
 	return root
 }
 
-// usage makes what check finds wrong with the arguments a usageError.
+// flagError says which value a flag takes, in place of Go's words for what it could not parse.
+func flagError(err error) error {
+	invalid, ok := errors.AsType[interface {
+		error
+		GetValue() string
+		Unwrap() error
+	}](err)
+	if !ok || invalid.Unwrap() == nil {
+		return err
+	}
+	cause := invalid.Unwrap().Error()
+	start := strings.TrimSuffix(invalid.Error(), cause)
+	switch {
+	case strings.HasPrefix(cause, "time: "):
+		return errors.New(start + "want a duration, such as 90s, 30m or 24h")
+	case strings.HasPrefix(cause, "strconv.ParseBool"):
+		return errors.New(start + "want true or false")
+	case strings.HasPrefix(cause, "strconv."):
+		return errors.New(start + "want a whole number")
+	}
+	return err
+}
+
+// usage turns an error of check into a usageError.
 func usage(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if err := check(cmd, args); err != nil {

@@ -5,11 +5,11 @@ import (
 	"maps"
 	"net"
 	"net/http"
-	"os"
 	"strings"
 	"testing"
 
 	"github.com/arpfabric/arpfabric/internal/lab"
+	"github.com/arpfabric/arpfabric/internal/lab/labtest"
 )
 
 const (
@@ -17,17 +17,18 @@ const (
 	withMetrics = "metrics: {listen: '" + metricsAddr + "'}\n"
 )
 
-// scrape returns the fabric's metrics, as Prometheus writes series and values: none while they can't be fetched.
+// scrape returns the fabric's metrics: the values by the series, in Prometheus' notation. It returns none if they
+// cannot be fetched.
 func scrape(t *testing.T) map[string]string {
 	t.Helper()
-	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: lab.Patience}
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: labtest.Patience}
 	answer, err := client.Get("http://" + metricsAddr + "/metrics")
 	if err != nil {
 		return nil
 	}
 	defer answer.Body.Close()
 	body, err := io.ReadAll(answer.Body)
-	must(t, err)
+	labtest.Must(t, err)
 	series := map[string]string{}
 	for line := range strings.Lines(string(body)) {
 		if name, value, ok := strings.Cut(strings.TrimSpace(line), "} "); ok && strings.HasPrefix(line, "arpfabric_") {
@@ -39,7 +40,7 @@ func scrape(t *testing.T) map[string]string {
 	return series
 }
 
-// expectMetrics waits until all series whose names begin in this way are these.
+// expectMetrics waits until the series whose names have a prefix are those in want.
 func expectMetrics(t *testing.T, beginning string, want map[string]string) {
 	t.Helper()
 	var got map[string]string
@@ -48,7 +49,7 @@ func expectMetrics(t *testing.T, beginning string, want map[string]string) {
 			t.Logf("%s…: %v, want %v", beginning, got, want)
 		}
 	}()
-	lab.Eventually(t, beginning+"… is as it should be", func() bool {
+	labtest.Eventually(t, beginning+"… is as it should be", func() bool {
 		got = scrape(t)
 		maps.DeleteFunc(got, func(name, _ string) bool { return !strings.HasPrefix(name, beginning) })
 		return maps.Equal(got, want)
@@ -57,17 +58,17 @@ func expectMetrics(t *testing.T, beginning string, want map[string]string) {
 
 func TestMetrics(t *testing.T) {
 	s := newStage(t)
-	path := write(t, onBridge(withMetrics))
+	path := labtest.TempFile(t, "arpfabric.yaml", onBridge(withMetrics))
 	p := arpfabric(t, nil, "run", "--config", path)
 	p.expectLog(t, "network attached")
 	for range 3 {
-		must(t, s.app.Send(s.app.request("10.239.0.1")))
+		labtest.Must(t, s.app.Send(s.app.request("10.239.0.1")))
 	}
 	for range 2 {
-		must(t, s.app.Send(s.app.request("10.239.0.55")))
+		labtest.Must(t, s.app.Send(s.app.request("10.239.0.55")))
 	}
 	forged := lab.EchoReply(s.db.MAC, s.app.MAC, s.db.Addr.Addr(), s.db.Addr.Addr(), nil)
-	must(t, s.app.Send(forged))
+	labtest.Must(t, s.app.Send(forged))
 
 	expectMetrics(t, "arpfabric_frames_total", map[string]string{
 		`arpfabric_frames_total{action="reply",network="lab",port="vnet1",reason="answered"}`:      "3",
@@ -91,29 +92,29 @@ func TestMetrics(t *testing.T) {
 		`arpfabric_network_info{attach="bridge br0",guard="full",mode="vpc",network="lab"}`: "1",
 	})
 
-	must(t, lab.DeleteLink(s.app.Port))
+	labtest.Must(t, lab.DeleteLink(s.app.Port))
 	expectMetrics(t, "arpfabric_frames_total", map[string]string{})
 	expectMetrics(t, "arpfabric_ports", map[string]string{`arpfabric_ports{network="lab"}`: "1"})
 
-	must(t, os.WriteFile(path, []byte("networks: {}\n"), 0o600))
+	labtest.Write(t, path, "networks: {}\n")
 	expectMetrics(t, "arpfabric_config_last_reload_successful", map[string]string{
 		"arpfabric_config_last_reload_successful": "0",
 	})
 }
 
-// TestMetricsUnderSlowClients holds that clients who say half of what they want, or don't read what they get, keep
-// neither Prometheus nor guests from their answers.
+// TestMetricsUnderSlowClients checks that clients which send half a request, or do not read the answer, delay neither
+// Prometheus nor guests.
 func TestMetricsUnderSlowClients(t *testing.T) {
 	s := newStage(t)
 	startRun(t, onBridge(withMetrics))
-	lab.Eventually(t, "metrics are served", func() bool { return len(scrape(t)) > 0 })
+	labtest.Eventually(t, "metrics are served", func() bool { return len(scrape(t)) > 0 })
 	for range 16 {
 		for _, text := range []string{"GET /metrics HTTP/1.1\r\nHost: ", "GET /metrics HTTP/1.1\r\nHost: lab\r\n\r\n"} {
 			c, err := net.Dial("tcp", metricsAddr)
-			must(t, err)
+			labtest.Must(t, err)
 			defer c.Close()
 			_, err = io.WriteString(c, text)
-			must(t, err)
+			labtest.Must(t, err)
 		}
 	}
 	for range 3 {
@@ -124,13 +125,29 @@ func TestMetricsUnderSlowClients(t *testing.T) {
 	}
 }
 
-// TestMetricsAddressInUse holds that guests are answered all the same.
+// TestMetricsAddressInUse checks that guests get answers although the metrics cannot be served.
 func TestMetricsAddressInUse(t *testing.T) {
 	s := newStage(t)
 	l, err := net.Listen("tcp", metricsAddr)
-	must(t, err)
+	labtest.Must(t, err)
 	defer l.Close()
 	p := startRun(t, onBridge(withMetrics))
-	p.expectLog(t, `level=WARN msg="there are no metrics until the next start" listen=`+metricsAddr)
+	p.expectLog(t, `level=WARN msg="metrics unavailable until the next start" listen=`+metricsAddr)
 	s.app.expectAnswered(t)
+}
+
+// TestHealthz checks that the fabric says at the address of the metrics that it is alive.
+func TestHealthz(t *testing.T) {
+	newStage(t)
+	startRun(t, onBridge(withMetrics))
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: labtest.Patience}
+	labtest.Eventually(t, "it is healthy", func() bool {
+		answer, err := client.Get("http://" + metricsAddr + "/healthz")
+		if err != nil {
+			return false // the fabric opens the address after it has logged that networks are attached
+		}
+		defer answer.Body.Close()
+		body, _ := io.ReadAll(answer.Body)
+		return answer.StatusCode == http.StatusOK && string(body) == "ok\n"
+	})
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// stdin is what stands for standard input in the place of a file.
+// stdin stands for standard input as the name of a file.
 const stdin = "-"
 
 // replayFlags are the flags of 'replay'.
@@ -28,15 +28,15 @@ func newReplay() *cobra.Command {
 	var flags replayFlags
 	cmd := &cobra.Command{
 		Use:   "replay {--config FILE | --learn} CAPTURE",
-		Short: "Say what the fabric would have done with the ARP of a capture, or learn a registry from it",
-		Long: "Judge each ARP frame of a capture in the pcap or pcapng format ('-' is standard input) as 'run'\n" +
-			"would, print how many got which verdict, and compare the fabric's answers with those in the capture.\n" +
-			"Exit with 1 if one differs, or the fabric gives none. With --learn, print a configuration with the\n" +
-			"bindings that the capture shows instead.",
+		Short: "Show the verdicts that the fabric would make on a capture, or learn a registry from it",
+		Long: "Decide about each ARP frame of a capture in the pcap or pcapng format ('-' is standard input) as 'run' does.\n" +
+			"Print the number of frames for each verdict, and compare the fabric's answers with those in the capture.\n" +
+			"With --learn, print a configuration with the bindings that the capture shows instead.\n\n" +
+			"It needs no privilege. It exits with 1 if an answer differs, or if the fabric gives none.",
 		Example: "  arpfabric replay --config lab.yaml classic.pcap\n" +
 			"  tcpdump -i br0 -w - arp | arpfabric replay --config lab.yaml -\n" +
 			"  arpfabric replay --learn classic.pcap >learned.yaml",
-		Args: usage(cobra.MatchAll(cobra.ExactArgs(1), func(*cobra.Command, []string) error { return flags.check() })),
+		Args: usage(cobra.MatchAll(takes("CAPTURE"), func(*cobra.Command, []string) error { return flags.check() })),
 
 		ValidArgsFunction: completeFiles,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -45,7 +45,7 @@ func newReplay() *cobra.Command {
 	}
 	cmd.Flags().StringVarP(&flags.config, "config", "c", "", "the configuration `FILE` with the network")
 	cmd.RegisterFlagCompletionFunc("config", completeYAML)
-	cmd.Flags().StringVar(&flags.network, "network", "", "which network `NAME` of the configuration, where it has several")
+	cmd.Flags().StringVar(&flags.network, "network", "", "the `NAME` of the network, if the configuration has several")
 	cmd.Flags().BoolVar(&flags.verbose, "verbose", false, "print a line for each ARP frame")
 	cmd.Flags().BoolVar(&flags.json, "json", false, "print the summary as JSON")
 	cmd.Flags().BoolVar(&flags.learn, "learn", false, "print a configuration with the bindings that the capture shows")
@@ -55,17 +55,18 @@ func newReplay() *cobra.Command {
 func (f *replayFlags) check() error {
 	switch {
 	case f.learn == (f.config != ""):
-		return errors.New("want one of --config and --learn")
+		return errors.New("give exactly one of --config and --learn")
 	case f.learn && (f.network != "" || f.verbose || f.json):
-		return errors.New("--network, --verbose and --json are not for --learn")
+		return errors.New("--network, --verbose and --json cannot be used with --learn")
 	case f.json && f.verbose:
-		return errors.New("want one of --verbose and --json")
+		return errors.New("give only one of --verbose and --json")
 	}
 	return nil
 }
 
-// run judges a capture, or learns from it. The first Ctrl-C ends a file there, so that what was read of it is summed up.
-// It ends the writer of standard input too, which may have more to write until then; the next one ends the program.
+// run replays a capture, or learns from it. At the first Ctrl-C it stops reading a file, and prints the summary of the
+// frames until then. Standard input it reads to the end: Ctrl-C also stops the program that writes there, which may
+// still flush its buffer. A second Ctrl-C ends arpfabric.
 func (f *replayFlags) run(ctx context.Context, path string, out io.Writer) error {
 	defer context.AfterFunc(ctx, func() { signal.Reset() })()
 	if path == stdin {
@@ -80,10 +81,10 @@ func (f *replayFlags) run(ctx context.Context, path string, out io.Writer) error
 	if f.learn {
 		err = learn(ctx, in, buffered)
 	} else {
-		err = f.judge(ctx, in, buffered)
+		err = f.compare(ctx, in, buffered)
 	}
 	if failed := buffered.Flush(); failed != nil {
-		return failed // rather than what was to be written about, and an exit code without a word
+		return failed // rather than err, which may be an exit code without a message
 	}
 	return err
 }
@@ -96,8 +97,8 @@ func learn(ctx context.Context, in *os.File, out io.Writer) error {
 	return learned.Write(out)
 }
 
-func (f *replayFlags) judge(ctx context.Context, in *os.File, out io.Writer) error {
-	network, err := f.choose()
+func (f *replayFlags) compare(ctx context.Context, in *os.File, out io.Writer) error {
+	network, err := f.selectNetwork()
 	if err != nil {
 		return err
 	}
@@ -123,8 +124,8 @@ func openCapture(path string) (*os.File, error) {
 	return os.Open(path)
 }
 
-// choose returns the network that frames are judged by.
-func (f *replayFlags) choose() (*config.Network, error) {
+// selectNetwork loads the configuration and returns the network that decides about the frames.
+func (f *replayFlags) selectNetwork() (*config.Network, error) {
 	cfg, err := config.Load(f.config)
 	if err != nil {
 		return nil, err
@@ -139,9 +140,9 @@ func (f *replayFlags) choose() (*config.Network, error) {
 	}
 	have := fmt.Sprintf("%s has the networks %s", f.config, strings.Join(names, ", "))
 	if f.network == "" {
-		return nil, usageError{fmt.Errorf("%s: name one with --network", have)}
+		return nil, usageError{fmt.Errorf("%s; choose one with --network", have)}
 	}
-	return nil, usageError{fmt.Errorf("%s, and no %q", have, f.network)}
+	return nil, usageError{fmt.Errorf("%s, but not %q", have, f.network)}
 }
 
 func (f *replayFlags) print(summary *replay.Summary, out io.Writer) error {

@@ -13,84 +13,81 @@ import (
 	"time"
 
 	"github.com/arpfabric/arpfabric/internal/lab"
+	"github.com/arpfabric/arpfabric/internal/lab/labtest"
 	"github.com/gopacket/gopacket"
 	"github.com/gopacket/gopacket/layers"
 	"github.com/gopacket/gopacket/pcapgo"
 	"github.com/mdlayher/arp"
-	"github.com/mdlayher/ethernet"
 )
 
-// capturePath writes a capture in which app asks for the gateway, and an answer comes from a MAC.
+// capturePath writes a capture with a request of app for the gateway, and an answer from a MAC.
 func capturePath(t *testing.T, answeredBy [6]byte) string {
 	t.Helper()
 	app := []byte{0x02, 0, 0x06, 0xde, 0x54, 0xa8}
 	guest, gateway := netip.MustParseAddr("10.239.0.101"), netip.MustParseAddr("10.239.0.1")
 	var out bytes.Buffer
 	w := pcapgo.NewWriter(&out)
-	must(t, w.WriteFileHeader(65535, layers.LinkTypeEthernet))
+	labtest.Must(t, w.WriteFileHeader(65535, layers.LinkTypeEthernet))
 	for _, frame := range [][]byte{
-		lab.ARP{
-			Destination: ethernet.Broadcast, Source: app, Operation: arp.OperationRequest,
-			SenderHardwareAddr: app, SenderIP: guest, TargetHardwareAddr: make([]byte, 6), TargetIP: gateway,
-		}.Frame(),
+		lab.Request(app, guest, gateway).Frame(),
 		lab.ARP{
 			Destination: app, Source: answeredBy[:], Operation: arp.OperationReply,
 			SenderHardwareAddr: answeredBy[:], SenderIP: gateway, TargetHardwareAddr: app, TargetIP: guest,
 		}.Frame(),
 	} {
-		must(t, w.WritePacket(gopacket.CaptureInfo{
+		labtest.Must(t, w.WritePacket(gopacket.CaptureInfo{
 			Timestamp: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC), CaptureLength: len(frame), Length: len(frame),
 		}, frame))
 	}
 	path := filepath.Join(t.TempDir(), "capture.pcap")
-	must(t, os.WriteFile(path, out.Bytes(), 0o600))
+	labtest.Must(t, os.WriteFile(path, out.Bytes(), 0o600))
 	return path
 }
 
 func TestReplay(t *testing.T) {
 	skipIfShort(t)
 	gateway, other := [6]byte{0x02, 0, 0, 0xde, 0x54, 0xa8}, [6]byte{0x02, 0, 0x09, 0xde, 0x54, 0xa8}
-	file := write(t, onBridge(""))
-	two := write(t, onBridge("  spare:\n    attach: {bridge: br1}"+bindings))
+	file := labtest.TempFile(t, "arpfabric.yaml", onBridge(""))
+	two := labtest.TempFile(t, "arpfabric.yaml", onBridge("  spare:\n    attach: {bridge: br1}"+bindings))
 	same, differs := capturePath(t, gateway), capturePath(t, other)
-	damaged := write(t, "\x0a\x0d\x0d\x0a\x1c\x00\x00\x00\x4d\x3c\x2b\x1a\x01\x00\x00\x00"+
+	damaged := labtest.TempFile(t, "arpfabric.yaml", "\x0a\x0d\x0d\x0a\x1c\x00\x00\x00\x4d\x3c\x2b\x1a\x01\x00\x00\x00"+
 		strings.Repeat("\xff", 8)+"\x1c\x00\x00\x00"+"\x01\x00\x00\x00\x21\x00\x00\x00\x00\x00\x00\x00")
 	seeHelp := "; see 'arpfabric replay --help'\n"
 	tests := []struct {
 		name string
 		args []string
 		code int
-		want string // in what is written
+		want string // in the output
 	}{
 		{"same", []string{"--config", file, same}, 0, "        1  same answer\n"},
 		{"differs", []string{"--config", file, differs}, 1,
 			"        1  10.239.0.1  02:00:00:de:54:a8  02:00:09:de:54:a8\n"},
 		{"verbose", []string{"--config", file, "--verbose", same}, 0,
 			"      2  ARP, Reply 10.239.0.1 is-at 02:00:00:de:54:a8, length 28: same answer\n"},
-		{"JSON", []string{"--config", file, "--json", differs}, 1, `"here": "02:00:00:de:54:a8"`},
+		{"JSON", []string{"--config", file, "--json", differs}, 1, `"ours": "02:00:00:de:54:a8"`},
 		{"learn", []string{"--learn", same}, 0, "      10.239.0.1: \"02:00:00:de:54:a8\"\n"},
 		{"one of two", []string{"--config", two, "--network", "spare", same}, 0,
 			"network spare: 2 frames, 2 of them ARP\n"},
 		{"which of two", []string{"--config", two, same}, 2,
-			"arpfabric: " + two + " has the networks lab, spare: name one with --network" + seeHelp},
+			"arpfabric: " + two + " has the networks lab, spare; choose one with --network" + seeHelp},
 		{"none of two", []string{"--config", two, "--network", "labs", same}, 2,
-			"arpfabric: " + two + " has the networks lab, spare, and no \"labs\"" + seeHelp},
-		{"neither", []string{same}, 2, "arpfabric: want one of --config and --learn" + seeHelp},
+			"arpfabric: " + two + " has the networks lab, spare, but not \"labs\"" + seeHelp},
+		{"neither", []string{same}, 2, "arpfabric: give exactly one of --config and --learn" + seeHelp},
 		{"both", []string{"--config", file, "--learn", same}, 2,
-			"arpfabric: want one of --config and --learn" + seeHelp},
+			"arpfabric: give exactly one of --config and --learn" + seeHelp},
 		{"learn as JSON", []string{"--learn", "--json", same}, 2,
-			"arpfabric: --network, --verbose and --json are not for --learn" + seeHelp},
+			"arpfabric: --network, --verbose and --json cannot be used with --learn" + seeHelp},
 		{"verbose JSON", []string{"--config", file, "--verbose", "--json", same}, 2,
-			"arpfabric: want one of --verbose and --json" + seeHelp},
-		{"no capture", []string{"--config", file}, 2, "arpfabric: accepts 1 arg(s), received 0" + seeHelp},
+			"arpfabric: give only one of --verbose and --json" + seeHelp},
+		{"no capture", []string{"--config", file}, 2, "arpfabric: missing argument CAPTURE" + seeHelp},
 		{"not a capture", []string{"--config", file, file}, 1,
-			"arpfabric: " + file + ": this is no capture in the pcap or pcapng format (Unknown magic 7774656e)\n"},
+			"arpfabric: " + file + ": not a capture in the pcap or pcapng format (Unknown magic 7774656e)\n"},
 		{"damaged", []string{"--config", file, damaged}, 1,
-			"arpfabric: " + damaged + ": the capture can't be read up to its first frame: a block is 33 bytes long\n"},
+			"arpfabric: " + damaged + ": cannot read the capture up to its first frame: a block is 33 bytes long\n"},
 		{"missing", []string{"--config", file, same + "x"}, 1,
 			"arpfabric: open " + same + "x: no such file or directory\n"},
 		{"no configuration", []string{"--config", same + "x", same}, 1,
-			"arpfabric: " + same + "x: the file can't be read: no such file or directory\n"},
+			"arpfabric: " + same + "x: cannot read the file: no such file or directory\n"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -109,12 +106,12 @@ func TestReplay(t *testing.T) {
 	})
 }
 
-// TestReplayGuestsCapture replays what tcpdump wrote in a guest of a running fabric: the same registry gives the same
-// answers, another one does not, and what the guest has seen is learned.
+// TestReplayGuestsCapture replays a capture that tcpdump wrote in a guest of a running fabric. The same registry must
+// give the same answers, another registry must not, and --learn must find the bindings that the guest has seen.
 func TestReplayGuestsCapture(t *testing.T) {
-	lab.NeedProgram(t, "tcpdump")
+	labtest.NeedProgram(t, "tcpdump")
 	s := newStage(t)
-	file := write(t, onBridge(""))
+	file := labtest.TempFile(t, "arpfabric.yaml", onBridge(""))
 	arpfabric(t, nil, "run", "--config", file).expectLog(t, "network attached")
 	capture := filepath.Join(t.TempDir(), "guest.pcap")
 	stop := startTcpdump(t, s.app, capture)
@@ -128,7 +125,7 @@ func TestReplayGuestsCapture(t *testing.T) {
 	if code, out := replayed(file); code != 0 || some.FindString(out) == "" {
 		t.Errorf("exit code %d\n%s", code, out)
 	}
-	moved := write(t, strings.Replace(onBridge(""), "02:00:00:de:54:a8", "02:00:00:00:00:01", 1))
+	moved := labtest.TempFile(t, "arpfabric.yaml", strings.Replace(onBridge(""), "02:00:00:de:54:a8", "02:00:00:00:00:01", 1))
 	if code, out := replayed(moved); code != 1 || !strings.Contains(some.FindString(out), "other") {
 		t.Errorf("with another gateway: exit code %d\n%s", code, out)
 	}
@@ -138,22 +135,23 @@ func TestReplayGuestsCapture(t *testing.T) {
 	}
 }
 
-// startTcpdump captures ARP in a guest, in a file. The returned function waits until the file has all.
+// startTcpdump captures ARP in a guest to a file. The returned function waits until the file has an answer, and stops
+// it.
 func startTcpdump(t *testing.T, g *guest, path string) (stop func()) {
 	t.Helper()
-	// -Z root: in a user namespace there is no other user to become.
+	// -Z root: a user namespace has no other user to which tcpdump could change.
 	cmd := exec.Command("tcpdump", "-Z", "root", "--immediate-mode", "-U", "-i", "eth0", "-w", path, "arp")
 	var said output
 	cmd.Stderr = &said
-	must(t, g.Start(cmd))
+	labtest.Must(t, g.Start(cmd))
 	end := sync.OnceFunc(func() {
 		cmd.Process.Signal(os.Interrupt)
 		cmd.Wait()
 	})
 	t.Cleanup(end)
-	lab.Eventually(t, "tcpdump listens", func() bool { return strings.Contains(said.String(), "listening on") })
+	labtest.Eventually(t, "tcpdump listens", func() bool { return strings.Contains(said.String(), "listening on") })
 	return func() {
-		lab.Eventually(t, "tcpdump has written an answer", func() bool {
+		labtest.Eventually(t, "tcpdump has written an answer", func() bool {
 			data, _ := os.ReadFile(path)
 			return bytes.Contains(data, []byte{0x08, 0x06, 0, 1, 8, 0, 6, 4, 0, 2})
 		})

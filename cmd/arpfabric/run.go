@@ -9,16 +9,16 @@ func newRun() *cobra.Command {
 	var path string
 	cmd := &cobra.Command{
 		Use:   "run",
-		Short: "Run the fabric until it is told to stop",
-		Long: "Run the fabric in the foreground, in this network namespace, until SIGINT or SIGTERM.\n" +
-			"The log goes to standard error. The configuration is read again when one of its files changes, on SIGHUP,\n" +
-			"and on 'arpfabric reload'.\n\n" +
-			"It needs CAP_NET_ADMIN and CAP_NET_RAW. It exits with 1, and has changed nothing, if something is wrong\n" +
-			"with the configuration, or something it needs is missing.",
-		Args: usage(cobra.NoArgs),
+		Short: "Run the fabric in the foreground",
+		Long: "Run the fabric in the foreground, in this network namespace, until SIGINT or SIGTERM. The log goes to\n" +
+			"standard error. The fabric reads its configuration again when one of its files changes, on SIGHUP, and on\n" +
+			"'arpfabric reload'. From '-' (standard input) or a pipe, it reads the configuration only once.\n\n" +
+			"It needs CAP_NET_ADMIN and CAP_NET_RAW. If the configuration has a mistake, or something that it needs is\n" +
+			"missing, run changes nothing and exits with 1.",
+		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error { return daemon.Run(cmd.Context(), path) },
 	}
-	cmd.Flags().StringVarP(&path, "config", "c", "/etc/arpfabric/arpfabric.yaml", "the configuration, a `FILE`")
+	cmd.Flags().StringVarP(&path, "config", "c", defaultConfig(), "the configuration `FILE`")
 	cmd.RegisterFlagCompletionFunc("config", completeYAML)
 	return cmd
 }

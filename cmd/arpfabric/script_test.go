@@ -15,9 +15,8 @@ import (
 	"github.com/arpfabric/arpfabric/config"
 	"github.com/arpfabric/arpfabric/internal/api"
 	"github.com/arpfabric/arpfabric/internal/lab"
+	"github.com/arpfabric/arpfabric/internal/lab/labtest"
 	"github.com/google/go-cmp/cmp"
-	"github.com/mdlayher/arp"
-	"github.com/mdlayher/ethernet"
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/sys/unix"
 )
@@ -30,17 +29,18 @@ import (
 //	guest NAME who-has A [tell B]      ask for A until there is an answer, or, with B, send that request once
 //	guest NAME ip A > B                send a packet from A, whoever has it, to B
 //	guest NAME arpfabric ARG...        run arpfabric inside the guest
-//	guard there | gone                 hold that there is a guard in the kernel, or none
-//	needs PROGRAM                      skip the script where a program isn't installed
+//	guard there | gone                 check that the kernel has a guard, or none
+//	needs PROGRAM                      skip the script if a program isn't installed
 //	exits CODE PROGRAM ARG...          run a program that must end with this exit code
-//	wait-for PATTERN ARG...            run arpfabric again and again until its output fits
-//	cmpmask FILE WANT                  as cmp, but for times, processes, versions, folders and the width of columns
+//	wait-for PATTERN ARG...            run arpfabric repeatedly until its output matches
+//	cmpmask FILE WANT                  as cmp, except for times, processes, versions, folders and column widths
 //	watch WANT ARG...                  run 'arpfabric watch', see (*session).watch
 //	capture FILE WANT ARG...           run 'arpfabric watch -w FILE', see (*session).capture
 //	silent FILE                        run 'arpfabric watch -w FILE', see (*session).silent
+//	count N ARG...                     run 'arpfabric watch -c N', see (*session).count
 func TestScripts(t *testing.T) {
 	skipIfShort(t)
-	t.Setenv("GORACE", "atexit_sleep_ms=10") // with the race detector, each program sleeps a second at its end otherwise
+	t.Setenv("GORACE", "atexit_sleep_ms=10") // else each program sleeps a second at its end with the race detector
 	testscript.RunT(scriptT{t}, testscript.Params{
 		Dir:                filepath.Join("testdata", "script"),
 		RequireUniqueNames: true,
@@ -62,11 +62,12 @@ func TestScripts(t *testing.T) {
 			"watch":    command((*session).watch),
 			"capture":  command((*session).capture),
 			"silent":   command((*session).silent),
+			"count":    command((*session).count),
 		},
 	})
 }
 
-// scriptT makes a *testing.T testscript's. The scripts run one after another, as they all have the same network.
+// scriptT makes a *testing.T a testscript.T. The scripts run one after the other, because they share the network.
 type scriptT struct{ *testing.T }
 
 func (t scriptT) Run(name string, f func(testscript.T)) {
@@ -79,13 +80,13 @@ func (scriptT) Verbose() bool { return testing.Verbose() }
 func programFolder(t *testing.T) string {
 	t.Helper()
 	self, err := filepath.Abs(os.Args[0])
-	must(t, err)
+	labtest.Must(t, err)
 	folder := t.TempDir()
-	must(t, os.Symlink(self, filepath.Join(folder, "arpfabric")))
+	labtest.Must(t, os.Symlink(self, filepath.Join(folder, "arpfabric")))
 	return folder
 }
 
-// A session is what a script is about.
+// A session is the state of a running script.
 type session struct {
 	t      *testing.T
 	stage  *stage
@@ -94,7 +95,7 @@ type session struct {
 
 type sessionKey struct{}
 
-// command makes a command of a script from a method. None of them may be negated.
+// command makes a script command from a method. It rejects a negated command.
 func command(do func(*session, *testscript.TestScript, []string)) func(*testscript.TestScript, bool, []string) {
 	return func(ts *testscript.TestScript, negated bool, args []string) {
 		if negated {
@@ -127,7 +128,7 @@ func (s *session) start(ts *testscript.TestScript) {
 		return
 	}
 	client := api.NewClient(cfg.API.Socket)
-	lab.Eventually(s.t, "the fabric answers on "+cfg.API.Socket, func() bool {
+	labtest.Eventually(s.t, "the fabric answers on "+cfg.API.Socket, func() bool {
 		_, err := client.Status(context.Background())
 		return err == nil
 	})
@@ -143,7 +144,7 @@ func (s *session) end(ts *testscript.TestScript, signal unix.Signal) {
 func (s *session) guestCommand(ts *testscript.TestScript, args []string) {
 	g, ok := map[string]*guest{"app": s.stage.app, "db": s.stage.db}[args[0]]
 	if !ok {
-		ts.Fatalf("there is no guest %s", args[0])
+		ts.Fatalf("unknown guest %s", args[0])
 	}
 	switch {
 	case len(args) == 3 && args[1] == "who-has":
@@ -155,11 +156,11 @@ func (s *session) guestCommand(ts *testscript.TestScript, args []string) {
 	case len(args) == 5 && args[1] == "ip" && args[3] == ">":
 		ts.Check(g.Send(g.packet(args[2], args[4])))
 	default:
-		ts.Fatalf("a guest does not know how to %s", strings.Join(args[1:], " "))
+		ts.Fatalf("unknown command of a guest: %s", strings.Join(args[1:], " "))
 	}
 }
 
-// inside runs arpfabric in a guest, where it must end well.
+// inside runs arpfabric in a guest. It must exit with 0.
 func (s *session) inside(ts *testscript.TestScript, g *guest, args []string) {
 	p := launch(s.t, g.Start, nil, args...)
 	code := p.wait(s.t)
@@ -172,23 +173,18 @@ func (s *session) inside(ts *testscript.TestScript, g *guest, args []string) {
 func (g *guest) asksUntilAnswered(t *testing.T, target string) {
 	t.Helper()
 	before := g.heard()
-	lab.Eventually(t, g.Name+" hears who has "+target, func() bool {
+	labtest.Eventually(t, g.Name+" hears who has "+target, func() bool {
 		g.Send(g.request(target))
 		return g.heard() > before
 	})
 }
 
-// requestFrom is a request that names any address as the sender's.
+// requestFrom returns a request with any sender address.
 func (g *guest) requestFrom(sender, target string) []byte {
-	return lab.ARP{
-		Destination: ethernet.Broadcast, Source: g.MAC,
-		Operation:          arp.OperationRequest,
-		SenderHardwareAddr: g.MAC, SenderIP: netip.MustParseAddr(sender),
-		TargetHardwareAddr: make([]byte, 6), TargetIP: netip.MustParseAddr(target),
-	}.Frame()
+	return lab.Request(g.MAC, netip.MustParseAddr(sender), netip.MustParseAddr(target)).Frame()
 }
 
-// packet is IPv4 from any address to the gateway's MAC.
+// packet returns an IPv4 packet from any address to the gateway's MAC.
 func (g *guest) packet(from, to string) []byte {
 	gateway := net.HardwareAddr{0x02, 0x00, 0x00, 0xde, 0x54, 0xa8}
 	return lab.EchoReply(gateway, g.MAC, netip.MustParseAddr(from), netip.MustParseAddr(to), make([]byte, 26))
@@ -200,7 +196,7 @@ func (s *session) guardCommand(ts *testscript.TestScript, args []string) {
 	}
 }
 
-func (s *session) needs(_ *testscript.TestScript, args []string) { lab.NeedProgram(s.t, args...) }
+func (s *session) needs(_ *testscript.TestScript, args []string) { labtest.NeedProgram(s.t, args...) }
 
 func (s *session) exits(ts *testscript.TestScript, args []string) {
 	want, err := strconv.Atoi(args[0])
@@ -210,7 +206,7 @@ func (s *session) exits(ts *testscript.TestScript, args []string) {
 	}
 }
 
-// exitCodeOf reads the exit code out of the error of a program that was run; -1 if it did not end by itself.
+// exitCodeOf returns the exit code from the error of a program, or -1 if it did not exit by itself.
 func exitCodeOf(err error) int {
 	if err == nil {
 		return 0
@@ -227,7 +223,7 @@ func (s *session) waitFor(ts *testscript.TestScript, args []string) {
 	ts.Check(err)
 	out := ""
 	defer func() { fmt.Fprint(ts.Stdout(), out) }()
-	lab.Eventually(s.t, args[0], func() bool {
+	labtest.Eventually(s.t, args[0], func() bool {
 		_, out = runToEnd(s.t, nil, args[1:]...)
 		return pattern.MatchString(out)
 	})
@@ -240,13 +236,16 @@ func (s *session) cmpMask(ts *testscript.TestScript, args []string) {
 	}
 }
 
-// masks are what differs from one run to the next, and what stands for it.
+// masks has the patterns that differ from one run to the next, and their replacements.
 var masks = []struct {
 	pattern *regexp.Regexp
 	instead string
 }{
 	{regexp.MustCompile(`\d{4}-\d\d-\d\dT[0-9:.]+(Z|[-+]\d\d:\d\d)`), "TIME"},
 	{regexp.MustCompile(`\b\d\d:\d\d:\d\d\.\d{6}\b`), "TIME"},
+	{regexp.MustCompile(`\d{4}-\d\d-\d\d \d\d:\d\d:\d\d`), "TIME"},
+	{regexp.MustCompile(`\buser \d+, process \d+`), "user UID, process PID"},
+	{regexp.MustCompile(`"uid": \d+`), `"uid": UID`},
 	{latency, "T"},
 	{regexp.MustCompile(`\b\d+[dhms](\d+[hms])?\b`), "AGE"},
 	{regexp.MustCompile(`\barpfabric \S+, process \d+`), "arpfabric VERSION, process PID"},

@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/arpfabric/arpfabric/internal/lab"
+	"github.com/arpfabric/arpfabric/internal/lab/labtest"
 	"github.com/arpfabric/arpfabric/responder"
 	"github.com/google/go-cmp/cmp"
 	"github.com/gopacket/gopacket/pcapgo"
@@ -19,11 +21,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// watch runs 'arpfabric watch' with arguments, and plays a round of traffic again and again until its output is what is
-// wanted, each line as often as there were rounds since it began to listen. A round more must change nothing.
+// watch runs 'arpfabric watch' with arguments, and plays rounds of traffic until its distinct lines are those of the
+// file args[0]. Another round must add no other line.
 func (s *session) watch(ts *testscript.TestScript, args []string) {
 	want := masked(ts.ReadFile(args[0]))
-	p := arpfabric(s.t, nil, append([]string{"watch"}, args[1:]...)...)
+	var notes output
+	p := watching(s.t, &notes, args[1:]...)
 	s.playUntil(ts, "watch shows what is wanted", func() bool { return distinct(masked(p.output.String())) == want },
 		func() string { return cmp.Diff(want, distinct(masked(p.output.String()))) })
 	before := len(p.output.String())
@@ -35,19 +38,48 @@ func (s *session) watch(ts *testscript.TestScript, args []string) {
 	if diff := cmp.Diff(want, distinct(masked(p.output.String()))); diff != "" {
 		ts.Fatalf("a round more was played (-want +got):\n%s", diff)
 	}
+	fmt.Fprint(ts.Stdout(), notes.String())
 }
 
-// playUntil plays rounds of traffic until done, and fails with what is said then if it never is.
+// count runs 'arpfabric watch -c N' with arguments, and plays rounds of traffic until it ends. It must print N lines.
+func (s *session) count(ts *testscript.TestScript, args []string) {
+	n, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	var notes output
+	p := watching(s.t, &notes, append([]string{"-c"}, args...)...)
+	s.playUntil(ts, "watch ends", func() bool {
+		select {
+		case <-p.ended:
+			return true
+		default:
+			return false
+		}
+	}, p.output.String)
+	if lines := strings.Count(p.output.String(), "\n"); p.wait(s.t) != 0 || lines != n {
+		ts.Fatalf("exit code %d, %d lines:\n%s%s", p.wait(s.t), lines, p.output.String(), notes.String())
+	}
+	fmt.Fprint(ts.Stdout(), notes.String())
+}
+
+// watching starts 'arpfabric watch', with another place for its standard error than for its output.
+func watching(t *testing.T, notes *output, args ...string) *program {
+	return launch(t, func(cmd *exec.Cmd) error {
+		cmd.Stderr = notes
+		return cmd.Start()
+	}, nil, append([]string{"watch"}, args...)...)
+}
+
+// playUntil plays rounds of traffic until done reports true, and fails with said() if it never does.
 func (s *session) playUntil(ts *testscript.TestScript, what string, done func() bool, said func() string) {
-	for deadline := time.Now().Add(lab.Patience); !done(); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(labtest.Patience); !done(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			ts.Fatalf("waited %v in vain: %s\n%s", lab.Patience, what, said())
+			ts.Fatalf("waited %v in vain: %s\n%s", labtest.Patience, what, said())
 		}
 		s.play(ts)
 	}
 }
 
-// play lets each guest do something that is answered, and app what is not.
+// play plays a round of traffic: three frames of app that are dropped, and a request of db that is answered.
 func (s *session) play(ts *testscript.TestScript) {
 	app, db := s.stage.app, s.stage.db
 	ts.Check(app.Send(app.request("10.239.0.77")))
@@ -56,18 +88,18 @@ func (s *session) play(ts *testscript.TestScript) {
 	db.asksUntilAnswered(s.t, "10.239.0.101")
 }
 
-// distinct is text without repetitions of its lines, in the order of the alphabet: what comes first depends on when
-// listening began.
+// distinct returns the distinct lines of text, sorted: their order depends on the time at which watch began to listen.
 func distinct(text string) string {
 	lines := slices.Sorted(strings.Lines(text))
 	return strings.Join(slices.Compact(lines), "")
 }
 
-// capture runs 'arpfabric watch -w FILE' with arguments, and plays rounds of traffic until the comments of all packets that
-// are wanted are in the file. The distinct packets in there must be those.
+// capture runs 'arpfabric watch -w FILE' with arguments, and plays rounds of traffic until the file has the comments of
+// all packets in args[1]. The distinct packets of the file must then be those.
 func (s *session) capture(ts *testscript.TestScript, args []string) {
 	file, want := ts.MkAbs(args[0]), ts.ReadFile(args[1])
-	p := arpfabric(s.t, nil, append([]string{"watch", "-w", file}, args[2:]...)...)
+	var notes output
+	p := watching(s.t, &notes, append([]string{"-w", file}, args[2:]...)...)
 	s.playUntil(ts, "there is a capture", func() bool { return hasComments(file, want) }, p.output.String)
 	ts.Check(p.Process.Signal(unix.SIGINT))
 	if code := p.wait(s.t); code != 0 || p.output.String() != "" {
@@ -78,12 +110,13 @@ func (s *session) capture(ts *testscript.TestScript, args []string) {
 	}
 }
 
-// silent runs 'arpfabric watch -w FILE' while nothing happens. What is in the file must soon be a capture.
+// silent runs 'arpfabric watch -w FILE' without traffic. The file must soon be a valid capture.
 func (s *session) silent(ts *testscript.TestScript, args []string) {
 	file := ts.MkAbs(args[0])
-	p := arpfabric(s.t, nil, "watch", "-w", file, "--port", "none")
-	lab.Eventually(s.t, "there is a capture", func() bool {
-		data, _ := os.ReadFile(file) // not there yet
+	var notes output
+	p := watching(s.t, &notes, "-w", file, "--port", "vnet2")
+	labtest.Eventually(s.t, "there is a capture", func() bool {
+		data, _ := os.ReadFile(file) // it may not exist yet
 		_, err := pcapgo.NewNgReader(bytes.NewReader(data), pcapgo.DefaultNgReaderOptions)
 		return err == nil
 	})
@@ -98,7 +131,7 @@ func (s *session) silent(ts *testscript.TestScript, args []string) {
 
 // hasComments reports whether the comments of packets, as packetsOf lists them, are in a file.
 func hasComments(file, packets string) bool {
-	data, _ := os.ReadFile(file) // not there yet
+	data, _ := os.ReadFile(file) // it may not exist yet
 	for packet := range strings.Lines(packets) {
 		_, comment, _ := strings.Cut(strings.TrimSpace(packet), "# ")
 		if !bytes.Contains(data, []byte(comment)) {
@@ -108,23 +141,24 @@ func hasComments(file, packets string) bool {
 	return true
 }
 
-// packetsOf lists the packets of a pcapng file, a line each: the interface, tcpdump's words, and the comment.
+// packetsOf lists the packets of a pcapng file on a line each: the interface, the frame as tcpdump prints it, and the
+// comment.
 func packetsOf(t *testing.T, path string) string {
 	t.Helper()
 	f, err := os.Open(path)
-	must(t, err)
+	labtest.Must(t, err)
 	defer f.Close()
 	capture, err := pcapgo.NewNgReader(f, pcapgo.DefaultNgReaderOptions)
-	must(t, err)
+	labtest.Must(t, err)
 	var lines strings.Builder
 	for {
 		frame, info, options, err := capture.ReadPacketDataWithOptions()
 		if errors.Is(err, io.EOF) {
 			return lines.String()
 		}
-		must(t, err)
+		labtest.Must(t, err)
 		port, err := capture.Interface(info.InterfaceIndex)
-		must(t, err)
+		labtest.Must(t, err)
 		fmt.Fprintf(&lines, "%s, %s # %s\n", port.Name, responder.Describe(frame), strings.Join(options.Comments, "; "))
 	}
 }

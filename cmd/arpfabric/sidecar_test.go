@@ -14,8 +14,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/arpfabric/arpfabric/internal/guard"
+	"github.com/arpfabric/arpfabric/internal/datapath/nft"
 	"github.com/arpfabric/arpfabric/internal/lab"
+	"github.com/arpfabric/arpfabric/internal/lab/labtest"
 	"github.com/arpfabric/arpfabric/internal/link"
 	"github.com/arpfabric/arpfabric/responder"
 	"github.com/google/nftables"
@@ -26,8 +27,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What the tests of sidecars play on: a plain bridge, on which guests hear each other. In app, and in db where a
-// test says so, runs a fabric that is attached to the guest's own eth0.
+// A sidecarStage is a plain bridge, on which guests receive each other's ARP. app, and in some tests db, runs a fabric
+// that is attached to the guest's own eth0.
 //
 //	+-- app --------------+  +-- db ---------------+
 //	|  10.239.0.101       |  |  10.239.0.102       |     gateway              stranger
@@ -45,26 +46,26 @@ type sidecarStage struct {
 
 func newSidecarStage(t *testing.T) *sidecarStage {
 	t.Helper()
-	lab.NeedProgram(t, "ping")
+	labtest.NeedProgram(t, "ping")
 	s := &sidecarStage{stage: newStage(t)}
 	s.gateway = addGuestAt(t, 3, "gateway", net.HardwareAddr{0x02, 0, 0, 0xde, 0x54, 0xa8}, "10.239.0.1/24")
 	s.stranger = addGuestAt(t, 4, "stranger", net.HardwareAddr{0x02, 0, 0x09, 0xde, 0x54, 0xa8}, "10.239.0.104/24")
 	for _, g := range []*guest{s.app, s.db, s.gateway, s.stranger} {
-		must(t, g.Do(func() error {
-			return os.WriteFile("/proc/sys/net/ipv4/conf/eth0/arp_accept", []byte("1"), 0) // what reaches it, it learns
+		labtest.Must(t, g.Do(func() error {
+			return os.WriteFile("/proc/sys/net/ipv4/conf/eth0/arp_accept", []byte("1"), 0) // learn from any ARP that arrives
 		}))
 	}
 	return s
 }
 
-// onSidecar is the configuration of a sidecar; more goes below the network's name or behind it.
+// onSidecar returns the configuration of a sidecar. more follows the registry: other keys of the network, or of the
+// file.
 func onSidecar(more string) string { return attached("{sidecar: eth0}", more) }
 
 // startIn starts the program in a guest and waits until it is attached.
 func startIn(t *testing.T, g *guest, configuration string) *program {
 	t.Helper()
-	path := write(t, configuration)
-	time.Sleep(50 * time.Millisecond) // a file written just before it is read is read twice
+	path := labtest.TempFile(t, "arpfabric.yaml", configuration)
 	p := launch(t, g.Start, nil, "run", "--config", path)
 	p.expectLog(t, "network attached")
 	return p
@@ -77,11 +78,11 @@ func (g *guest) ping(t *testing.T, addr string) {
 	}
 }
 
-// arrived returns what has arrived at the guest from a MAC, up to a mark that is sent there now by another.
+// arrivedFrom returns the frames from a MAC that have arrived at the guest before a mark that the guest by sends now.
 func (g *guest) arrivedFrom(t *testing.T, mac net.HardwareAddr, by *guest) [][]byte {
 	t.Helper()
 	mark := slices.Concat(g.MAC, by.MAC, []byte{0x88, 0xb5}, fmt.Appendf(nil, "%046d", time.Now().UnixNano()))
-	lab.Eventually(t, "a mark arrives at "+g.Name, func() bool {
+	labtest.Eventually(t, "a mark arrives at "+g.Name, func() bool {
 		by.Send(mark)
 		return slices.ContainsFunc(g.Frames(), func(s lab.Seen) bool { return bytes.Equal(s.Frame, mark) })
 	})
@@ -98,15 +99,15 @@ func (s *sidecarStage) expectNoARPFrom(t *testing.T, silent *guest) {
 	t.Helper()
 	for _, frame := range s.stranger.arrivedFrom(t, silent.MAC, s.gateway) {
 		if lab.CarriesARP(frame) {
-			t.Errorf("the stranger heard %s of %s (%x)", responder.Describe(frame), silent.Name, frame)
+			t.Errorf("the stranger received %s from %s (%x)", responder.Describe(frame), silent.Name, frame)
 		}
 	}
 }
 
 func (g *guest) expectNeighbor(t *testing.T, addr, mac string) {
 	t.Helper()
-	known, err := g.Neighbors()
-	must(t, err)
+	known, err := labtest.Neighbors(g.Guest)
+	labtest.Must(t, err)
 	if got := known[netip.MustParseAddr(addr)].String(); got != mac {
 		t.Errorf("%s has %s at %q, want %q", g.Name, addr, got, mac)
 	}
@@ -114,18 +115,18 @@ func (g *guest) expectNeighbor(t *testing.T, addr, mac string) {
 
 func (g *guest) waitForNeighbor(t *testing.T, addr, mac string) {
 	t.Helper()
-	lab.Eventually(t, g.Name+" has "+addr+" at "+mac, func() bool {
-		known, err := g.Neighbors()
-		must(t, err)
+	labtest.Eventually(t, g.Name+" has "+addr+" at "+mac, func() bool {
+		known, err := labtest.Neighbors(g.Guest)
+		labtest.Must(t, err)
 		return known[netip.MustParseAddr(addr)].String() == mac
 	})
 }
 
-// TestSidecarsReachEachOther runs the example in app, which is the container that it is for.
+// TestSidecarsReachEachOther runs the example in app: it is the example for that container.
 func TestSidecarsReachEachOther(t *testing.T) {
 	s := newSidecarStage(t)
 	example, err := os.ReadFile("../../examples/sidecar.yaml")
-	must(t, err)
+	labtest.Must(t, err)
 	startIn(t, s.app, string(example))
 	startIn(t, s.db, onSidecar(""))
 	s.app.ping(t, "10.239.0.102")
@@ -135,24 +136,19 @@ func TestSidecarsReachEachOther(t *testing.T) {
 	s.app.expectNeighbor(t, "10.239.0.102", "02:00:07:de:54:a8")
 }
 
-// nowhere is a frame that the guest may not send.
-type nowhere struct {
+// A forgery is a frame that the guard of a sidecar must drop.
+type forgery struct {
 	name     string
 	frame    []byte
-	protocol uint16 // that the packet socket says it is
-	isARP    bool   // not even with `guard: arp`
-	isOdd    bool   // with `guard: arp` it is dropped where the kernel can't find its header
+	protocol uint16 // of the packet socket that sends it
+	isARP    bool   // dropped also with `guard: arp`
+	isOdd    bool   // with `guard: arp`, dropped if the kernel cannot find its header
 }
 
-func (s *sidecarStage) forgeries() []nowhere {
+func (s *sidecarStage) forgeries() []forgery {
 	app, to := s.app, s.stranger.MAC
 	ask := func(change func(*lab.ARP)) []byte {
-		a := lab.ARP{
-			Destination: ethernet.Broadcast, Source: app.MAC,
-			Operation:          arp.OperationRequest,
-			SenderHardwareAddr: app.MAC, SenderIP: app.Addr.Addr(),
-			TargetHardwareAddr: make([]byte, 6), TargetIP: netip.MustParseAddr("10.239.0.1"),
-		}
+		a := lab.Request(app.MAC, app.Addr.Addr(), netip.MustParseAddr("10.239.0.1"))
 		change(&a)
 		return a.Frame()
 	}
@@ -164,7 +160,7 @@ func (s *sidecarStage) forgeries() []nowhere {
 	own := datagram(app.MAC, to, app.Addr.Addr(), 1)
 	forged := datagram(app.MAC, to, netip.MustParseAddr("10.239.0.102"), 2)
 	snap := slices.Concat(request[:12], []byte{0, 36, 0xaa, 0xaa, 0x03, 0, 0, 0, 0x08, 0x06}, request[14:])
-	return []nowhere{
+	return []forgery{
 		{name: "request", frame: request, isARP: true},
 		{name: "request, unicast", frame: ask(func(a *lab.ARP) { a.Destination = to }), isARP: true},
 		{name: "announcement", frame: ask(func(a *lab.ARP) { a.TargetIP = a.SenderIP }), isARP: true},
@@ -197,13 +193,13 @@ func tag(frame []byte) []byte {
 	return slices.Concat(frame[:12], []byte{0x81, 0, 0, 0}, frame[12:])
 }
 
-// datagram is an ICMP echo reply that nobody asked for, with a number, to 10.239.0.104.
+// datagram returns an unsolicited ICMP echo reply to 10.239.0.104, with a number.
 func datagram(mac, to net.HardwareAddr, from netip.Addr, number uint32) []byte {
 	icmp := binary.BigEndian.AppendUint32([]byte{0, 0, 0, 0}, number)
 	return ipv4(mac, to, from, netip.MustParseAddr("10.239.0.104"), unix.IPPROTO_ICMP, icmp)
 }
 
-// dhcp is what a client sends that has no address, with a number.
+// dhcp returns the message of a DHCP client without an address, with a number.
 func dhcp(mac net.HardwareAddr, number uint32) []byte {
 	udp := binary.BigEndian.AppendUint32([]byte{0, 68, 0, 67, 0, 12, 0, 0}, number)
 	return ipv4(mac, ethernet.Broadcast, netip.IPv4Unspecified(), netip.MustParseAddr("255.255.255.255"), unix.IPPROTO_UDP, udp)
@@ -225,7 +221,7 @@ func ipv4(mac, to net.HardwareAddr, from, dst netip.Addr, protocol byte, payload
 	return slices.Concat(to, mac, []byte{0x08, 0x00}, header, payload)
 }
 
-// ipv6 is an IPv6 packet without anything in it (RFC 8200, 4.7).
+// ipv6 returns an empty IPv6 packet (RFC 8200, 4.7).
 func ipv6(mac, to net.HardwareAddr) []byte {
 	const noNextHeader, hopLimit = 59, 64
 	from, dst := netip.MustParseAddr("fe80::1"), netip.MustParseAddr("fe80::2")
@@ -233,11 +229,11 @@ func ipv6(mac, to net.HardwareAddr) []byte {
 	return slices.Concat(to, mac, []byte{0x86, 0xdd}, header, from.AsSlice(), dst.AsSlice())
 }
 
-// sendRaw sends a frame by a packet socket that says it is of a protocol, with an option of the socket set where its
-// level is not 0. Whether it left is for others to see.
+// sendRaw sends a frame through a packet socket of a protocol, with a socket option if level is not 0. It reports no
+// error if the kernel drops the frame.
 func (g *guest) sendRaw(t *testing.T, frame []byte, protocol uint16, level, option, value int) {
 	t.Helper()
-	must(t, g.Do(func() error {
+	labtest.Must(t, g.Do(func() error {
 		s, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
 		if err != nil {
 			return err
@@ -266,12 +262,12 @@ func (g *guest) hasSeen(frame []byte) bool {
 	return slices.ContainsFunc(g.Frames(), func(s lab.Seen) bool { return !s.Sent && bytes.Equal(s.Frame, frame) })
 }
 
-// expectPassage holds that what app sends from its own address arrives at the stranger: what it sent before has
-// arrived by then, or never will.
+// expectPassage waits until a frame from app's own address has arrived at the stranger. No frame that app sent earlier
+// can arrive after it.
 func (s *sidecarStage) expectPassage(t *testing.T, number uint32) {
 	t.Helper()
 	own := datagram(s.app.MAC, s.stranger.MAC, s.app.Addr.Addr(), number)
-	lab.Eventually(t, "app's own IPv4 arrives", func() bool {
+	labtest.Eventually(t, "app's own IPv4 arrives", func() bool {
 		s.app.Send(own)
 		return s.stranger.hasSeen(own)
 	})
@@ -307,14 +303,14 @@ func TestSidecarKeepsWhatIsNotItsOwn(t *testing.T) {
 	}
 }
 
-// TestSidecarMarkIsNoPass has a program inside find out the mark that the fabric's answers carry. It can say with it
-// only what the registry says.
+// TestSidecarMarkIsNoPass has a program in the namespace use the mark of the fabric's answers. With it the program can
+// only send answers that match the registry.
 func TestSidecarMarkIsNoPass(t *testing.T) {
-	lab.NeedProgram(t, "nft")
+	labtest.NeedProgram(t, "nft")
 	s := newSidecarStage(t)
 	startIn(t, s.app, onSidecar(""))
-	listed, err := s.app.Run(context.Background(), "nft", "list", "table", "netdev", guard.TableName)
-	must(t, err)
+	listed, err := s.app.Run(context.Background(), "nft", "list", "table", "netdev", nft.TableName)
+	labtest.Must(t, err)
 	var mark int
 	_, behind, _ := strings.Cut(listed, "meta mark ")
 	if _, err := fmt.Sscanf(behind, "%v", &mark); err != nil || mark == 0 {
@@ -328,7 +324,7 @@ func TestSidecarMarkIsNoPass(t *testing.T) {
 		}
 		s.app.sendRaw(t, f.frame, f.protocol, unix.SOL_SOCKET, unix.SO_MARK, mark)
 	}
-	lab.Eventually(t, "the truth leaves", func() bool {
+	labtest.Eventually(t, "the truth leaves", func() bool {
 		s.app.sendRaw(t, truth, 0, unix.SOL_SOCKET, unix.SO_MARK, mark)
 		return s.stranger.hasSeen(truth)
 	})
@@ -343,7 +339,7 @@ func TestSidecarLetsDHCPOut(t *testing.T) {
 	s := newSidecarStage(t)
 	startIn(t, s.app, onSidecar(""))
 	request := dhcp(s.app.MAC, 1)
-	lab.Eventually(t, "a DHCP request leaves", func() bool { s.app.Send(request); return s.stranger.hasSeen(request) })
+	labtest.Eventually(t, "a DHCP request leaves", func() bool { s.app.Send(request); return s.stranger.hasSeen(request) })
 }
 
 func TestSidecarPassesIPv6ByPolicy(t *testing.T) {
@@ -352,7 +348,7 @@ func TestSidecarPassesIPv6ByPolicy(t *testing.T) {
 	other := ipv6(s.db.MAC, s.stranger.MAC)
 	s.app.Send(other)
 	own := ipv6(s.app.MAC, s.stranger.MAC)
-	lab.Eventually(t, "IPv6 leaves", func() bool { s.app.Send(own); return s.stranger.hasSeen(own) })
+	labtest.Eventually(t, "IPv6 leaves", func() bool { s.app.Send(own); return s.stranger.hasSeen(own) })
 	if s.stranger.hasSeen(other) {
 		t.Error("IPv6 with another's MAC left")
 	}
@@ -380,14 +376,14 @@ func (g *guest) repliesFor(addr string, mac net.HardwareAddr) int {
 	return n
 }
 
-// TestSidecarAnswersOthers holds who is answered for app's address from outside, and for which addresses.
+// TestSidecarAnswersOthers checks which requests from outside get an answer.
 func TestSidecarAnswersOthers(t *testing.T) {
 	s := newSidecarStage(t)
-	must(t, s.db.Delete()) // so that only app could answer for it
+	labtest.Must(t, s.db.Delete()) // only app could answer for it now
 	startIn(t, s.app, onSidecar(""))
 	s.stranger.asks("10.239.0.101")
 	s.gateway.asks("10.239.0.102")
-	lab.Eventually(t, "the gateway is answered", func() bool {
+	labtest.Eventually(t, "the gateway is answered", func() bool {
 		s.gateway.asks("10.239.0.101")
 		return s.gateway.repliesFor("10.239.0.101", s.app.MAC) > 0
 	})
@@ -400,7 +396,7 @@ func TestSidecarAnswersOthers(t *testing.T) {
 	s.gateway.ping(t, "10.239.0.101")
 }
 
-// TestSidecarLearnsFromNobody sends app what a Linux host would learn from.
+// TestSidecarLearnsFromNobody sends app the frames from which a Linux host would learn.
 func TestSidecarLearnsFromNobody(t *testing.T) {
 	s := newSidecarStage(t)
 	startIn(t, s.app, onSidecar(""))
@@ -419,9 +415,9 @@ func TestSidecarLearnsFromNobody(t *testing.T) {
 			}
 		}
 	}
-	s.app.arrivedFrom(t, s.stranger.MAC, s.stranger) // waits until all is there
-	known, err := s.app.Neighbors()
-	must(t, err)
+	s.app.arrivedFrom(t, s.stranger.MAC, s.stranger) // waits until all frames have arrived
+	known, err := labtest.Neighbors(s.app.Guest)
+	labtest.Must(t, err)
 	if len(known) != 1 || known[netip.MustParseAddr("10.239.0.1")].String() != "02:00:00:de:54:a8" {
 		t.Errorf("app has learned: %v", known)
 	}
@@ -430,22 +426,23 @@ func TestSidecarLearnsFromNobody(t *testing.T) {
 func TestSidecarAsksForNobody(t *testing.T) {
 	s := newSidecarStage(t)
 	p := startIn(t, s.app, onSidecar("log: {level: debug}\n"))
-	must(t, s.app.Do(func() error { return link.Up("lo") })) // by which the kernel tells itself
+	// Through lo the kernel tells the sender that an address is unreachable.
+	labtest.Must(t, s.app.Do(func() error { return link.Up("lo") }))
 	err := s.app.dial("10.239.0.200")
 	if !errors.Is(err, unix.EHOSTUNREACH) {
-		t.Errorf("dialling an address that nobody has: %v", err)
+		t.Errorf("dialling an address without a binding: %v", err)
 	}
 	p.expectLog(t, "who-has 10.239.0.200 tell 10.239.0.101")
 	if n := strings.Count(p.output.String(), "who-has 10.239.0.200"); n != 1 {
-		t.Errorf("the kernel asked %d times", n)
+		t.Errorf("the kernel sent %d requests", n)
 	}
 	s.expectNoARPFrom(t, s.app)
 }
 
-// dial makes the guest send to an address, and returns how that fails: nobody listens there.
+// dial makes the guest send to an address, and returns the error: no program listens there.
 func (g *guest) dial(addr string) error {
 	return g.Do(func() error {
-		conn, err := net.DialTimeout("tcp4", net.JoinHostPort(addr, "9"), lab.Patience)
+		conn, err := net.DialTimeout("tcp4", net.JoinHostPort(addr, "9"), labtest.Patience)
 		if err == nil {
 			conn.Close()
 		}
@@ -453,9 +450,9 @@ func (g *guest) dial(addr string) error {
 	})
 }
 
-// TestSidecarArping asks from a packet socket, where a neighbour entry is no answer.
+// TestSidecarArping sends requests from a packet socket, which gets no answer from a neighbour entry.
 func TestSidecarArping(t *testing.T) {
-	lab.NeedProgram(t, "arping")
+	labtest.NeedProgram(t, "arping")
 	s := newSidecarStage(t)
 	startIn(t, s.app, onSidecar(""))
 	out, err := s.app.Run(context.Background(), "arping", "-c", "2", "-w", "2", "-I", "eth0", "10.239.0.1")
@@ -470,29 +467,29 @@ func TestSidecarArping(t *testing.T) {
 
 func TestSidecarFollowsTheRegistry(t *testing.T) {
 	s := newSidecarStage(t)
-	s.app.ping(t, "10.239.0.104") // before there is a fabric
+	s.app.ping(t, "10.239.0.104") // before the fabric starts
 	s.app.ping(t, "10.239.0.102")
 	s.app.addPermanent(t, "10.239.0.77")
-	path := write(t, onSidecar(""))
+	path := labtest.TempFile(t, "arpfabric.yaml", onSidecar(""))
 	p := launch(t, s.app.Start, nil, "run", "--config", path)
-	lab.Eventually(t, "who has no binding is forgotten", func() bool {
-		known, err := s.app.Neighbors()
-		must(t, err)
+	labtest.Eventually(t, "who has no binding is forgotten", func() bool {
+		known, err := labtest.Neighbors(s.app.Guest)
+		labtest.Must(t, err)
 		_, ok := known[netip.MustParseAddr("10.239.0.104")]
 		return !ok
 	})
 	s.app.ping(t, "10.239.0.102")
 
-	must(t, os.WriteFile(path, []byte(strings.Replace(onSidecar(""), "02:00:07:de:54:a8", "02:00:0b:de:54:a8", 1)), 0o600))
+	labtest.Write(t, path, strings.Replace(onSidecar(""), "02:00:07:de:54:a8", "02:00:0b:de:54:a8", 1))
 	s.app.waitForNeighbor(t, "10.239.0.102", "02:00:0b:de:54:a8")
 
-	must(t, os.WriteFile(path, []byte(strings.Replace(onSidecar(""), "10.239.0.102:", "10.239.0.99:", 1)), 0o600))
+	labtest.Write(t, path, strings.Replace(onSidecar(""), "10.239.0.102:", "10.239.0.99:", 1))
 	s.app.waitForNeighbor(t, "10.239.0.102", "")
 
-	must(t, os.WriteFile(path, []byte(onSidecar("")), 0o600))
-	lab.Eventually(t, "db is there again", func() bool { s.app.dial("10.239.0.102"); return s.app.knows(t, "10.239.0.102") })
+	labtest.Write(t, path, onSidecar(""))
+	labtest.Eventually(t, "db is there again", func() bool { s.app.dial("10.239.0.102"); return s.app.knows(t, "10.239.0.102") })
 	s.app.Send(s.app.request("10.239.0.77")) // must not make the entry fail
-	must(t, p.Process.Signal(unix.SIGTERM))
+	labtest.Must(t, p.Process.Signal(unix.SIGTERM))
 	if code := p.wait(t); code != 0 {
 		t.Errorf("exit code %d:\n%s", code, p.output.String())
 	}
@@ -507,7 +504,7 @@ func TestSidecarFollowsTheRegistry(t *testing.T) {
 
 func (g *guest) addPermanent(t *testing.T, addr string) {
 	t.Helper()
-	must(t, g.Do(func() error {
+	labtest.Must(t, g.Do(func() error {
 		eth0, err := net.InterfaceByName("eth0")
 		if err != nil {
 			return err
@@ -521,28 +518,28 @@ func (g *guest) addPermanent(t *testing.T, addr string) {
 
 func (g *guest) knows(t *testing.T, addr string) bool {
 	t.Helper()
-	known, err := g.Neighbors()
-	must(t, err)
+	known, err := labtest.Neighbors(g.Guest)
+	labtest.Must(t, err)
 	return known[netip.MustParseAddr(addr)] != nil
 }
 
-// tableIsThere reports whether the guard's table is in the guest's kernel.
+// tableIsThere reports whether the guest's network namespace has the guard's table.
 func (g *guest) tableIsThere(t *testing.T) bool {
 	t.Helper()
 	isThere := false
-	must(t, g.Do(func() error {
+	labtest.Must(t, g.Do(func() error {
 		c, err := nftables.New()
 		if err != nil {
 			return err
 		}
 		tables, err := c.ListTablesOfFamily(nftables.TableFamilyNetdev)
-		isThere = slices.ContainsFunc(tables, func(table *nftables.Table) bool { return table.Name == guard.TableName })
+		isThere = slices.ContainsFunc(tables, func(table *nftables.Table) bool { return table.Name == nft.TableName })
 		return err
 	}))
 	return isThere
 }
 
-// TestSidecarIsStopped holds what of the guard is left by each way to end, and what takes it away.
+// TestSidecarIsStopped checks what each end of the fabric leaves of the guard, and that release removes it.
 func TestSidecarIsStopped(t *testing.T) {
 	tests := []struct {
 		name   string
@@ -559,7 +556,7 @@ func TestSidecarIsStopped(t *testing.T) {
 			s := newSidecarStage(t)
 			p := startIn(t, s.app, onSidecar(tt.policy))
 			s.app.ping(t, "10.239.0.102")
-			must(t, p.Process.Signal(tt.signal))
+			labtest.Must(t, p.Process.Signal(tt.signal))
 			<-p.ended
 			if tt.closed {
 				s.app.Send(s.app.request("10.239.0.1"))
@@ -579,7 +576,7 @@ func TestSidecarIsStopped(t *testing.T) {
 					t.Errorf("release: exit code %d:\n%s", code, p.output.String())
 				}
 			}
-			must(t, s.app.ForgetNeighbors())
+			labtest.Must(t, labtest.ForgetNeighbors(s.app.Guest))
 			s.app.ping(t, "10.239.0.104")
 			if frames := s.stranger.arrivedFrom(t, s.app.MAC, s.gateway); !slices.ContainsFunc(frames, lab.CarriesARP) {
 				t.Error("app did not ask by itself")
@@ -589,18 +586,18 @@ func TestSidecarIsStopped(t *testing.T) {
 	}
 }
 
-// TestSidecarIsTakenOver kills it while app shouts, and starts it anew.
+// TestSidecarIsTakenOver kills the fabric while app floods, and starts it again.
 func TestSidecarIsTakenOver(t *testing.T) {
 	s := newSidecarStage(t)
 	p := startIn(t, s.app, onSidecar(""))
-	stop := s.app.Shout(s.app.request("10.239.0.102"), s.app.request("10.239.0.101"))
+	stop := labtest.SendRepeatedly(s.app.Capture, s.app.request("10.239.0.102"), s.app.request("10.239.0.101"))
 	defer stop()
 	for range 5 {
-		must(t, p.Process.Kill())
+		labtest.Must(t, p.Process.Kill())
 		<-p.ended
 		s.expectNoARPFrom(t, s.app)
 		p = startIn(t, s.app, onSidecar(""))
-		must(t, s.app.ForgetNeighbors())
+		labtest.Must(t, labtest.ForgetNeighbors(s.app.Guest))
 		s.app.ping(t, "10.239.0.102")
 	}
 	stop()
@@ -608,17 +605,17 @@ func TestSidecarIsTakenOver(t *testing.T) {
 }
 
 func TestSidecarTableIsFlushed(t *testing.T) {
-	lab.NeedProgram(t, "nft")
+	labtest.NeedProgram(t, "nft")
 	s := newSidecarStage(t)
 	p := startIn(t, s.app, onSidecar(""))
 	for i, damage := range []string{"flush ruleset", "flush chain netdev arpfabric leaves_eth0", "delete table netdev arpfabric"} {
 		if out, err := s.app.Run(context.Background(), "nft", damage); err != nil {
 			t.Fatalf("nft %s: %v: %s", damage, err, out)
 		}
-		lab.Eventually(t, damage+" is noticed", func() bool {
+		labtest.Eventually(t, damage+" is noticed", func() bool {
 			return strings.Count(p.output.String(), "installing it again") == i+1 && s.app.tableIsThere(t)
 		})
-		must(t, s.app.ForgetNeighbors())
+		labtest.Must(t, labtest.ForgetNeighbors(s.app.Guest))
 		s.app.ping(t, "10.239.0.102")
 	}
 	before := len(s.stranger.Frames())
@@ -626,45 +623,45 @@ func TestSidecarTableIsFlushed(t *testing.T) {
 	s.expectPassage(t, 1)
 	for _, seen := range s.stranger.Frames()[before:] {
 		if lab.CarriesARP(seen.Frame) && bytes.Equal(seen.Frame[6:12], s.app.MAC) {
-			t.Errorf("the stranger heard %s", responder.Describe(seen.Frame))
+			t.Errorf("the stranger received %s", responder.Describe(seen.Frame))
 		}
 	}
 }
 
-// TestSidecarInterfaceComesBack deletes app's eth0, which takes the kernel's chains with it, and makes it anew.
+// TestSidecarInterfaceComesBack deletes app's eth0, with which the kernel deletes the chains, and creates it again.
 func TestSidecarInterfaceComesBack(t *testing.T) {
 	s := newSidecarStage(t)
 	p := startIn(t, s.app, onSidecar(""))
-	must(t, lab.DeleteLink(s.app.Port))
+	labtest.Must(t, lab.DeleteLink(s.app.Port))
 	p.expectLog(t, "port gone")
 	namespace, err := netns.GetFromName(s.app.Name)
-	must(t, err)
+	labtest.Must(t, err)
 	defer namespace.Close()
-	must(t, netlink.LinkAdd(&netlink.Veth{
+	labtest.Must(t, netlink.LinkAdd(&netlink.Veth{
 		LinkAttrs: netlink.LinkAttrs{Name: s.app.Port},
 		PeerName:  "eth0", PeerHardwareAddr: s.app.MAC, PeerNamespace: netlink.NsFd(namespace),
 	}))
 	p.expectLog(t, "port attached")
-	must(t, lab.SetMaster(s.app.Port, bridgeName))
-	must(t, s.app.Do(func() error { return errors.Join(lab.AddAddress("eth0", s.app.Addr), link.Up("eth0")) }))
-	must(t, link.Up(s.app.Port))
-	lab.Eventually(t, "app reaches db", func() bool {
+	labtest.Must(t, lab.SetMaster(s.app.Port, bridgeName))
+	labtest.Must(t, s.app.Do(func() error { return errors.Join(labtest.AddAddress("eth0", s.app.Addr), link.Up("eth0")) }))
+	labtest.Must(t, link.Up(s.app.Port))
+	labtest.Eventually(t, "app reaches db", func() bool {
 		_, err := s.app.Run(context.Background(), "ping", "-c", "1", "-W", "1", "10.239.0.102")
 		return err == nil
 	})
 	s.expectNoARPFrom(t, s.app)
-	if strings.Contains(p.output.String(), "somebody has changed the guard") {
-		t.Errorf("the kernel is taken for somebody else:\n%s", p.output.String())
+	if strings.Contains(p.output.String(), "another program has changed the guard") {
+		t.Errorf("the fabric takes the kernel for another program:\n%s", p.output.String())
 	}
 }
 
-// TestSidecarClassic holds that it looks on and changes nothing.
+// TestSidecarClassic checks that the fabric only observes, and changes nothing.
 func TestSidecarClassic(t *testing.T) {
 	s := newSidecarStage(t)
 	s.app.ping(t, "10.239.0.104")
 	p := startIn(t, s.app, onSidecar("    mode: classic\nlog: {level: debug}\n"))
 	s.app.expectNeighbor(t, "10.239.0.104", s.stranger.MAC.String())
-	must(t, s.app.ForgetNeighbors())
+	labtest.Must(t, labtest.ForgetNeighbors(s.app.Guest))
 	s.app.ping(t, "10.239.0.104")
 	p.expectLog(t, `who-has 10.239.0.104 tell 10.239.0.101, length 28" network=lab port=eth0 action=drop reason=unknown-target`)
 	s.stranger.asks("10.239.0.101")
@@ -673,9 +670,9 @@ func TestSidecarClassic(t *testing.T) {
 		s.app.sendRaw(t, f.frame, f.protocol, 0, 0, 0)
 	}
 	for _, f := range s.forgeries() {
-		lab.Eventually(t, f.name+" leaves", func() bool { return s.stranger.hasSeen(f.frame) })
+		labtest.Eventually(t, f.name+" leaves", func() bool { return s.stranger.hasSeen(f.frame) })
 	}
-	lab.Eventually(t, "app answers by itself", func() bool { return s.stranger.repliesFor("10.239.0.101", s.app.MAC) > 0 })
+	labtest.Eventually(t, "app answers by itself", func() bool { return s.stranger.repliesFor("10.239.0.101", s.app.MAC) > 0 })
 	for _, frame := range s.stranger.arrivedFrom(t, s.app.MAC, s.app) {
 		if lab.CarriesARP(frame) && len(frame) == responder.MinFrameLen {
 			t.Errorf("the fabric answered: %s", responder.Describe(frame))
@@ -683,11 +680,11 @@ func TestSidecarClassic(t *testing.T) {
 	}
 }
 
-// TestSidecarRateLimit has the gateway ask far more often than once a second.
+// TestSidecarRateLimit has the gateway send far more than one request a second.
 func TestSidecarRateLimit(t *testing.T) {
 	s := newSidecarStage(t)
 	startIn(t, s.app, onSidecar("    policy: {rate_limit: 1}\n"))
-	lab.Eventually(t, "the gateway is answered", func() bool {
+	labtest.Eventually(t, "the gateway is answered", func() bool {
 		s.gateway.asks("10.239.0.101")
 		return s.gateway.repliesFor("10.239.0.101", s.app.MAC) > 0
 	})
@@ -695,7 +692,7 @@ func TestSidecarRateLimit(t *testing.T) {
 	for range many {
 		s.gateway.asks("10.239.0.101")
 	}
-	lab.Eventually(t, "db, which asks later, is answered", func() bool {
+	labtest.Eventually(t, "db, which asks later, is answered", func() bool {
 		s.db.asks("10.239.0.101")
 		return s.db.repliesFor("10.239.0.101", s.app.MAC) > 0
 	})

@@ -9,24 +9,44 @@ import (
 )
 
 func newStatus() *cobra.Command {
-	return query("status", "Show how the running fabric is",
-		"Show the networks of the running fabric, when and from which files they were loaded, what became of guests' frames,\n"+
-			"and what went wrong. It exits with 1 if no fabric answers, and serves as a health check.",
-		(*api.Client).Status,
-		func(o *show.Output, s api.Status) error { return o.Status(s, time.Now()) })
+	var c client
+	check := false
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "Show the state of the running fabric",
+		Long: "Show the networks of the running fabric, the time and the files that it loaded them from, the verdicts on guests'\n" +
+			"frames, and problems. It exits with 1 if no fabric answers.\n\n" +
+			"With --check, for monitoring, print only what needs repair, or 'ok', and exit with 1 unless all is well: if a\n" +
+			"network waits for its bridge or interface, if something on the machine differs from the configuration, if\n" +
+			"the store fails or an allocation is not in force, or if the last reload failed. Violations by guests do not\n" +
+			"count.",
+		Args: takes(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, err := c.connect().Status(cmd.Context())
+			if err != nil {
+				return err
+			}
+			table := func(o *show.Output, s api.Status) error { return o.Status(s, time.Now()) }
+			if check {
+				table = (*show.Output).Health
+			}
+			if err := printAnswer(&c, cmd.OutOrStdout(), s, table); err != nil {
+				return err
+			}
+			if check && len(show.Problems(s)) > 0 {
+				return exitCode(exitNo)
+			}
+			return nil
+		},
+	}
+	c.addFlags(cmd)
+	cmd.Flags().BoolVar(&check, "check", false, "print only what needs repair, and exit with 1 if anything does")
+	return cmd
 }
 
 func newPorts() *cobra.Command {
-	return query("ports", "Show the ports, and what their frames were",
-		"Show the ports that there are now, and how often each reason was the verdict on a frame of theirs.\n"+
-			"REFUSED are frames that were not on the guard's allow-list.",
+	return newQuery("ports", "Show the ports, and the verdicts on their frames",
+		"Show the current ports, and for each reason the number of verdicts on a port's frames. REFUSED counts the frames\n"+
+			"that were not on the guard's allow-list.",
 		(*api.Client).Ports, (*show.Output).Ports)
-}
-
-func newViolations() *cobra.Command {
-	return query("violations", "Show who uses a MAC or an address that is not theirs",
-		"Show what guests did with MACs and addresses that are not theirs, on which port, whose they are, and how often.\n"+
-			"ACTION is pass where the network's mode is classic.",
-		(*api.Client).Violations,
-		func(o *show.Output, v []api.Violation) error { return o.Violations(v, time.Now()) })
 }

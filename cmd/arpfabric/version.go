@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 
 	"github.com/arpfabric/arpfabric/internal/build"
@@ -12,19 +11,19 @@ func newVersion() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "version",
-		Short: "Say what this program was built from",
-		Long: "Print the program's version, the commit it was built from where that is known, and the Go toolchain and the\n" +
-			"platform it was built with and for.\n\n" +
+		Short: "Print the version of this program",
+		Long: "Print the version of the program, its commit if that is known, the version of Go that built it, and its\n" +
+			"platform.\n\n" +
 			"It needs no privilege.",
-		Args: usage(cobra.NoArgs),
+		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if asJSON {
-				return json.NewEncoder(cmd.OutOrStdout()).Encode(build.Read())
+				return writeJSON(cmd.OutOrStdout(), build.Read())
 			}
 			_, err := fmt.Fprintln(cmd.OutOrStdout(), build.Read())
 			return err
 		},
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "write a JSON object")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "write JSON, which docs/openapi.json describes")
 	return cmd
 }

@@ -8,81 +8,118 @@ import (
 	"os"
 
 	"github.com/arpfabric/arpfabric/internal/api"
-	"github.com/arpfabric/arpfabric/internal/complete"
-	"github.com/arpfabric/arpfabric/internal/event"
 	"github.com/arpfabric/arpfabric/internal/show"
 	"github.com/spf13/cobra"
 )
 
 func newWatch() *cobra.Command {
-	var c client
-	wanted := map[string][]string{}
-	var r recorder
+	var w watch
 	cmd := &cobra.Command{
 		Use:   "watch",
-		Short: "Show verdicts as they are made",
-		Long: "Show what the running fabric makes of each frame that it sees, in tcpdump's words, with the action and the reason\n" +
-			"at the end of the line. Of what is not ARP it sees samples of what the guard refuses.\n\n" +
-			"All who watch get 2500 events a second together. Those beyond that, or read too slowly, are lost, and counted;\n" +
-			"filters leave fewer. Guests never wait.",
-		Args: usage(cobra.MatchAll(cobra.NoArgs, func(*cobra.Command, []string) error {
-			if c.json && r.path != "" {
-				return errors.New("want one of --write and --json")
+		Short: "Show verdicts as the fabric makes them",
+		Long: "Show each verdict of the running fabric: the frame as tcpdump prints it, and the action and the reason at the\n" +
+			"end of the line. For non-ARP, only a sample of dropped frames is shown (50/s per port). Ctrl-C ends watch; it\n" +
+			"then prints a summary on standard error, except with --json.\n\n" +
+			"All watchers together get 2500 events a second. Events beyond this limit, and events that a watcher reads too\n" +
+			"slowly, are lost and counted. Only events that match the filters count towards the limit. Guests never wait\n" +
+			"for a watcher.",
+		Example: "  arpfabric watch --action drop --port vnet2\n" +
+			"  arpfabric watch -c 1 --reason spoofed-sender,spoofed-source\n" +
+			"  arpfabric watch -w - | wireshark -k -i -",
+		Args: usage(cobra.MatchAll(takes(), func(*cobra.Command, []string) error {
+			if w.json && w.path != "" {
+				return errors.New("give only one of --write and --json")
 			}
 			return nil
 		})),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			for _, key := range event.FilterKeys {
-				wanted[key], _ = cmd.Flags().GetStringSlice(key)
-			}
-			filter, err := event.ParseFilter(wanted)
-			if err != nil {
-				return usageError{err}
-			}
-			if r.path == "" {
-				return c.connect().Watch(cmd.Context(), filter, func() (func(api.Event) error, error) {
-					return c.shower(cmd.OutOrStdout()), nil
-				})
-			}
-			r.out, r.losses = cmd.OutOrStdout(), show.To(cmd.ErrOrStderr())
-			err = c.connect().Watch(cmd.Context(), filter, r.begin)
-			return errors.Join(err, r.end())
-		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return w.run(cmd) },
 	}
-	c.addFlags(cmd)
-	completions := map[string]cobra.CompletionFunc{
-		"network": c.suggest(complete.Networks), "port": c.suggest(complete.Ports),
-		"address": c.suggest(complete.Addresses),
-		"reason":  completeWords(complete.Reasons()), "action": completeWords(complete.Actions()),
-	}
-	for _, key := range event.FilterKeys {
-		cmd.Flags().StringSlice(key, nil, "only events with this "+key+"; may be repeated")
-		cmd.RegisterFlagCompletionFunc(key, completions[key])
-	}
-	cmd.Flags().StringVarP(&r.path, "write", "w", "", "write a pcapng capture to `FILE` ('-' for standard output), the verdicts as comments")
+	w.addFlags(cmd)
+	w.filterFlags = w.addFilterFlags(cmd, "events")
+	cmd.Flags().Uint64VarP(&w.count, "count", "c", 0, "end after `N` events (default: at Ctrl-C)")
+	cmd.Flags().StringVarP(&w.path, "write", "w", "", "write a pcapng capture to `FILE` ('-' for standard output), with the verdicts as comments")
 	cmd.RegisterFlagCompletionFunc("write", completeFiles)
 	return cmd
 }
 
-// shower returns what shows an event.
-func (c *client) shower(w io.Writer) func(api.Event) error {
-	if !c.json {
-		return show.To(w).Event
-	}
-	out := json.NewEncoder(w)
-	out.SetEscapeHTML(false) // words have a > in them
-	return func(e api.Event) error { return out.Encode(e) }
+// A watch is one run of 'watch'.
+type watch struct {
+	client
+	filterFlags
+	recorder
+	count uint64 // of events, after which it ends; 0 for any
+	tally show.Tally
+	began bool
 }
 
-// recorder writes a capture to the file with a path, or, where that is "-", to out.
+// errEnough ends a watch after its count of events.
+var errEnough = errors.New("enough events")
+
+func (w *watch) run(cmd *cobra.Command) error {
+	filter, err := w.parse()
+	if err != nil {
+		return err
+	}
+	networks, err := checkNetworks(cmd.Context(), w.connect(), filter)
+	if err == nil {
+		err = checkPorts(cmd.Context(), w.connect(), filter)
+	}
+	if err != nil {
+		return err
+	}
+	notes := show.NewOutput(cmd.ErrOrStderr())
+	err = w.connect().Watch(cmd.Context(), filter, func() (func(api.Event) error, error) {
+		print, err := w.begin(cmd.OutOrStdout(), notes)
+		if err == nil && !w.json {
+			w.began = true
+			notes.Line("watching " + show.Watching(networks, filter) + "; Ctrl-C ends")
+		}
+		return func(e api.Event) error { return w.event(e, print) }, err
+	})
+	if w.began {
+		notes.Line(w.tally.String())
+	}
+	if errors.Is(err, errEnough) {
+		err = nil
+	}
+	return errors.Join(err, w.end())
+}
+
+func (w *watch) event(e api.Event, print func(api.Event) error) error {
+	if err := print(e); err != nil {
+		return err
+	}
+	w.tally.Add(e)
+	if w.count > 0 && w.tally.Events() == w.count {
+		return errEnough
+	}
+	return nil
+}
+
+// begin returns a function that prints an event as a line of text or JSON, or writes it to the capture.
+func (w *watch) begin(out io.Writer, notes *show.Output) (func(api.Event) error, error) {
+	switch {
+	case w.path != "":
+		w.out, w.losses = out, notes
+		return w.recorder.begin()
+	case !w.json:
+		return show.NewOutput(out).Event, nil
+	}
+	lines := json.NewEncoder(out)
+	lines.SetEscapeHTML(false) // keep the > that tcpdump prints in a frame
+	return func(e api.Event) error { return lines.Encode(e) }, nil
+}
+
+// recorder writes a capture to the file at path, or to out if path is "-".
 type recorder struct {
 	path   string
 	out    io.Writer
-	losses *show.Output
-	file   *os.File // once it is open
+	losses *show.Output // for reports of lost events
+	file   *os.File     // nil until begin has created it
 }
 
-// begin makes the file, and a capture of it. The one that was there before is lost then.
+// begin creates the file, and truncates an existing one. Watch calls it only after the fabric has answered, so an older
+// capture is not lost if no fabric runs.
 func (r *recorder) begin() (do func(api.Event) error, err error) {
 	if r.path != "-" {
 		if r.file, err = os.Create(r.path); err != nil {
@@ -97,7 +134,7 @@ func (r *recorder) begin() (do func(api.Event) error, err error) {
 	return capture.Event, nil
 }
 
-// end closes the file, if it was opened.
+// end closes the file if begin has created it.
 func (r *recorder) end() error {
 	if r.file == nil {
 		return nil

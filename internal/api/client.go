@@ -20,104 +20,127 @@ import (
 
 	"github.com/arpfabric/arpfabric/internal/event"
 	"github.com/arpfabric/arpfabric/internal/explain"
-	"github.com/arpfabric/arpfabric/responder"
+	"github.com/arpfabric/arpfabric/responder/registry"
 )
 
-// Client asks a running fabric. Its errors say what to do; what the fabric refused is a *[Problem] among them.
+// Client calls the API of a running fabric. If the server answers with a problem document, the error is a *[Problem].
+// Every error tells the user what to do.
 type Client struct {
-	socket   string
-	http     http.Client
-	patience time.Duration // to hear something; a fabric that lives gives a sign more often than that
+	socket  string
+	http    http.Client
+	timeout time.Duration // the longest silence of the server; must be more than keepAlive
 }
 
-// clientPatience is long enough for a fabric with many ports on a busy machine.
-const clientPatience = 5 * sign
+// clientTimeout leaves time for a fabric with many ports on a busy machine.
+const clientTimeout = 5 * keepAlive
 
-// readBuffer has room for the events that arrive at once, in bytes.
-const readBuffer = 64 << 10
+// readBufferSize holds one batch of events, in bytes.
+const readBufferSize = 64 << 10
 
-// NewClient makes a Client for the fabric on a unix socket.
+// NewClient returns a Client for the fabric on a unix socket. It does not connect yet.
 func NewClient(socket string) *Client {
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
 	}
-	transport := &http.Transport{DialContext: dial, DisableKeepAlives: true, ReadBufferSize: readBuffer}
-	return &Client{socket, http.Client{Transport: transport}, clientPatience}
+	transport := &http.Transport{DialContext: dial, DisableKeepAlives: true, ReadBufferSize: readBufferSize}
+	return &Client{socket, http.Client{Transport: transport}, clientTimeout}
 }
 
-// Status asks how the fabric is.
+// Status returns the state of the fabric.
 func (c *Client) Status(ctx context.Context) (Status, error) {
-	return ask[Status](ctx, c, request{path: pathStatus})
+	return call[Status](ctx, c, request{path: pathStatus})
 }
 
-// Ports asks for the ports, by network and name.
+// Ports returns the current ports, sorted by network and name.
 func (c *Client) Ports(ctx context.Context) ([]Port, error) {
-	return ask[[]Port](ctx, c, request{path: pathPorts})
+	return call[[]Port](ctx, c, request{path: pathPorts})
 }
 
-// Violations asks who used an identity that is not theirs.
-func (c *Client) Violations(ctx context.Context) ([]Violation, error) {
-	return ask[[]Violation](ctx, c, request{path: pathViolations})
+// Violations returns the records that match of guests that used a MAC or an address that is not their own.
+func (c *Client) Violations(ctx context.Context, f ViolationFilter) ([]Violation, error) {
+	return call[[]Violation](ctx, c, request{path: pathViolations, query: f.values()})
 }
 
-// LookupAddress asks for the binding that each network has for an address.
+// ClearViolations removes the records that match.
+func (c *Client) ClearViolations(ctx context.Context, f ViolationFilter) (Cleared, error) {
+	return call[Cleared](ctx, c, request{method: http.MethodPost, path: pathClear, query: f.values()})
+}
+
+func (f ViolationFilter) values() url.Values {
+	query := url.Values(f.Values())
+	if !f.Since.IsZero() {
+		query.Set(keySince, f.Since.Format(time.RFC3339Nano))
+	}
+	return query
+}
+
+// LookupAddress returns the binding of an IPv4 address in each network that has one.
 func (c *Client) LookupAddress(ctx context.Context, addr netip.Addr) ([]Binding, error) {
-	return ask[[]Binding](ctx, c, request{path: pathBindings, query: url.Values{"address": {addr.String()}}})
+	return call[[]Binding](ctx, c, request{path: pathBindings, query: url.Values{"address": {addr.String()}}})
 }
 
-// LookupMAC asks for the bindings of a MAC.
-func (c *Client) LookupMAC(ctx context.Context, mac responder.MAC) ([]Binding, error) {
-	return ask[[]Binding](ctx, c, request{path: pathBindings, query: url.Values{"mac": {mac.String()}}})
+// LookupMAC returns the bindings of a MAC, at most [MaxBindings].
+func (c *Client) LookupMAC(ctx context.Context, mac registry.MAC) ([]Binding, error) {
+	return call[[]Binding](ctx, c, request{path: pathBindings, query: url.Values{"mac": {mac.String()}}})
 }
 
-// LookupBeginning asks for bindings whose first address, as text, begins so: for the first 100 of all networks.
-func (c *Client) LookupBeginning(ctx context.Context, text string) ([]Binding, error) {
-	return ask[[]Binding](ctx, c, request{path: pathBindings, query: url.Values{"beginning": {text}}})
+// LookupName returns the bindings with a name, at most [MaxBindings].
+func (c *Client) LookupName(ctx context.Context, name string) ([]Binding, error) {
+	return call[[]Binding](ctx, c, request{path: pathBindings, query: url.Values{"name": {name}}})
 }
 
-// Explain asks what becomes of a frame, and why.
+// LookupTextPrefix returns the bindings whose first address, written as text, begins with text, at most 100.
+func (c *Client) LookupTextPrefix(ctx context.Context, text string) ([]Binding, error) {
+	return call[[]Binding](ctx, c, request{path: pathBindings, query: url.Values{"beginning": {text}}})
+}
+
+// Explain returns the verdict on a frame and the reasons for it. A mistake in the question is a *[Problem] with the
+// status 400.
 func (c *Client) Explain(ctx context.Context, q explain.Question) (explain.Explanation, error) {
-	if q.Hex != "" { // as tcpdump prints it, a frame is three times as long
+	// Users paste hexadecimal with separators, which may exceed the server's limit: send the digits only.
+	if q.Hex != "" {
 		frame, err := explain.FrameOfHex(q.Hex)
 		if err != nil {
 			return explain.Explanation{}, problem(http.StatusBadRequest, "%s", err)
 		}
 		q.Hex = hex.EncodeToString(frame)
 	}
-	return ask[explain.Explanation](ctx, c, request{method: http.MethodPost, path: pathExplain, body: encode(q)})
+	return call[explain.Explanation](ctx, c, request{method: http.MethodPost, path: pathExplain, body: encode(q)})
 }
 
-// Reload makes the fabric read its configuration again, and returns what is in force then.
+// Reload makes the fabric read its configuration again, and returns the configuration that is then in force.
 func (c *Client) Reload(ctx context.Context) (Configuration, error) {
-	return ask[Configuration](ctx, c, request{
-		method: http.MethodPost, path: pathReload, patience: usual.reloadTimeout + 2*usual.patience,
+	// The server may use all of reloadTimeout, and only then begins to write its answer.
+	return call[Configuration](ctx, c, request{
+		method: http.MethodPost, path: pathReload, timeout: defaultLimits.reloadTimeout + 2*defaultLimits.writeTimeout,
 	})
 }
 
-// Watch calls begin when the fabric has begun to tell of events that fit a filter, and what that returns for each of
-// them, until ctx ends, when it returns nil, or one of these returns an error.
+// Watch streams the events that match f. It calls begin once, when the server has begun the stream, and calls the
+// function that begin returns for each event. Watch ends when ctx ends, and returns nil then, or at the first error.
 func (c *Client) Watch(ctx context.Context, f event.Filter, begin func() (do func(Event) error, err error)) error {
-	heard, giveUp := context.WithCancelCause(ctx)
-	defer giveUp(nil)
-	life := newLifeline(c.patience, func() { giveUp(c.silent(c.patience)) })
-	defer life.stop()
-	body, err := c.send(heard, request{path: pathEvents, query: f.Values()})
+	stream, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	idle := newIdleTimer(c.timeout, func() { cancel(c.timedOut(c.timeout)) })
+	defer idle.stop()
+	body, err := c.send(stream, request{path: pathEvents, query: f.Values()})
 	switch {
 	case ctx.Err() != nil:
 		return nil
 	case err != nil:
-		return silenceOr(heard, err)
+		return timeoutOr(stream, err)
 	}
 	defer body.Close()
+	// Not before the server has answered: begin may truncate the file of an older capture.
 	do, err := begin()
 	if err != nil {
 		return err
 	}
 	lines := bufio.NewScanner(body)
-	lines.Split(wholeLines)
-	for life.wait(lines.Scan) {
+	lines.Split(scanCompleteLines)
+	for idle.wait(lines.Scan) {
 		if len(bytes.TrimSpace(lines.Bytes())) == 0 {
-			continue // a sign of life
+			continue // a keep-alive
 		}
 		var e Event
 		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
@@ -130,132 +153,139 @@ func (c *Client) Watch(ctx context.Context, f event.Filter, begin func() (do fun
 	if ctx.Err() != nil {
 		return nil
 	}
-	return silenceOr(heard, fmt.Errorf("the fabric on %s has gone", c.socket))
+	return timeoutOr(stream, fmt.Errorf("arpfabric on %s closed the connection", c.socket))
 }
 
-// wholeLines leaves out a line that has no end, as the other side has gone. It is a [bufio.SplitFunc].
-func wholeLines(data []byte, _ bool) (advance int, token []byte, err error) {
-	line, _, isWhole := bytes.Cut(data, []byte("\n"))
-	if !isWhole {
+// scanCompleteLines is a [bufio.SplitFunc] like [bufio.ScanLines], but drops a last line without a newline: the server
+// was cut off while it wrote that line.
+func scanCompleteLines(data []byte, _ bool) (advance int, token []byte, err error) {
+	line, _, isComplete := bytes.Cut(data, []byte("\n"))
+	if !isComplete {
 		return 0, nil, nil
 	}
 	return len(line) + 1, line, nil
 }
 
-// A lifeline gives up when nothing has come for some time. Time in which nobody waits does not count.
+// An idleTimer calls a function when a wait has lasted for the timeout. Time between waits does not count.
 //
-// It takes two timers, one after the other. When this program was stopped and goes on, the first has run out, but what
-// has come meanwhile is still to be read.
-type lifeline struct {
+// It runs two timers in sequence, each for half of the timeout. If this process was stopped and continues, the first
+// timer expires at once, but the second leaves time to read the data that arrived meanwhile.
+type idleTimer struct {
 	half        time.Duration
 	first, last *time.Timer
 }
 
-// newLifeline makes a lifeline that waits from now on.
-func newLifeline(patience time.Duration, giveUp func()) *lifeline {
-	l := &lifeline{half: patience / 2, last: time.AfterFunc(patience, giveUp)}
-	l.last.Stop()
-	l.first = time.AfterFunc(l.half, func() { l.last.Reset(l.half) })
-	return l
+// newIdleTimer returns an idleTimer that is waiting already.
+func newIdleTimer(timeout time.Duration, expired func()) *idleTimer {
+	t := &idleTimer{half: timeout / 2, last: time.AfterFunc(timeout, expired)}
+	t.last.Stop()
+	t.first = time.AfterFunc(t.half, func() { t.last.Reset(t.half) })
+	return t
 }
 
-// wait waits while next does.
-func (l *lifeline) wait(next func() bool) bool {
-	l.first.Reset(l.half)
-	l.last.Stop()
-	defer l.stop()
+// wait calls next, and runs the timer until next returns.
+func (t *idleTimer) wait(next func() bool) bool {
+	// The first timer restarts the last one when it expires, so stop them in this order.
+	t.first.Reset(t.half)
+	t.last.Stop()
+	defer t.stop()
 	return next()
 }
 
-func (l *lifeline) stop() {
-	l.first.Stop()
-	l.last.Stop()
+func (t *idleTimer) stop() {
+	t.first.Stop()
+	t.last.Stop()
 }
 
-// A request is what is asked or told.
+// A request is one HTTP request to the API.
 type request struct {
-	method string // GET where this is empty
-	path   string
-	query  url.Values
-	body   []byte
+	method  string // GET if empty
+	path    string
+	query   url.Values
+	body    []byte // JSON; nil for none
+	ifMatch string // an ETag; "" for none
 
-	patience time.Duration // to get the answer; the client's where this is 0
+	timeout time.Duration // until the whole answer has arrived; the client's if 0
 }
 
-func ask[T any](ctx context.Context, c *Client, r request) (T, error) {
+// call sends a request and decodes the JSON of its answer.
+func call[T any](ctx context.Context, c *Client, r request) (T, error) {
 	var v T
-	patience := cmp.Or(r.patience, c.patience)
-	ctx, cancel := context.WithTimeoutCause(ctx, patience, c.silent(patience))
+	timeout := cmp.Or(r.timeout, c.timeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, c.timedOut(timeout))
 	defer cancel()
 	body, err := c.send(ctx, r)
 	if err != nil {
-		return v, silenceOr(ctx, err)
+		return v, timeoutOr(ctx, err)
 	}
 	defer body.Close()
 	if err := json.NewDecoder(body).Decode(&v); err != nil {
-		return v, silenceOr(ctx, fmt.Errorf("reading the answer from %s: %w", c.socket, err))
+		return v, timeoutOr(ctx, fmt.Errorf("reading the answer from %s: %w", c.socket, err))
 	}
 	return v, nil
 }
 
-// A silentError says that the fabric does not answer.
-type silentError string
+// A timeoutError reports that the server sent nothing for too long.
+type timeoutError string
 
-func (e silentError) Error() string { return string(e) }
+func (e timeoutError) Error() string { return string(e) }
 
-func (c *Client) silent(patience time.Duration) error {
-	return silentError(fmt.Sprintf("the arpfabric on %s does not answer: it has said nothing for %v; look whether its "+
-		"process is stopped, or the machine overloaded", c.socket, patience))
+func (c *Client) timedOut(timeout time.Duration) error {
+	return timeoutError(fmt.Sprintf("arpfabric on %s has sent nothing for %v; check whether its process is stopped or "+
+		"the machine is overloaded", c.socket, timeout))
 }
 
-// silenceOr returns the silentError that has ended ctx, or else err.
-func silenceOr(ctx context.Context, err error) error {
-	if silence, ok := errors.AsType[silentError](context.Cause(ctx)); ok {
-		return silence
+// timeoutOr returns the timeoutError that has ended ctx, or else err, which net/http then made of the cancellation.
+func timeoutOr(ctx context.Context, err error) error {
+	if timeout, ok := errors.AsType[timeoutError](context.Cause(ctx)); ok {
+		return timeout
 	}
 	return err
 }
 
-// send returns the body of a good answer.
+// send sends a request and returns the body of the answer, which the caller closes. Any status except 200 is an error.
 func (c *Client) send(ctx context.Context, r request) (io.ReadCloser, error) {
 	address := "http://arpfabric" + r.path + "?" + r.query.Encode()
-	asked, err := http.NewRequestWithContext(ctx, r.method, address, bytes.NewReader(r.body))
+	req, err := http.NewRequestWithContext(ctx, r.method, address, bytes.NewReader(r.body))
 	if err != nil {
 		return nil, err
 	}
 	if r.body != nil {
-		asked.Header.Set("Content-Type", mediaJSON)
+		req.Header.Set("Content-Type", mediaJSON)
 	}
-	answer, err := c.http.Do(asked)
+	if r.ifMatch != "" {
+		req.Header.Set("If-Match", r.ifMatch)
+	}
+	resp, err := c.http.Do(req)
 	if err != nil {
 		return nil, c.explain(err)
 	}
-	if answer.StatusCode == http.StatusOK {
-		return answer.Body, nil
+	if resp.StatusCode == http.StatusOK {
+		return resp.Body, nil
 	}
-	defer answer.Body.Close()
-	if answer.StatusCode == http.StatusRequestHeaderFieldsTooLarge { // which is said before anybody looks at the path
-		return nil, fmt.Errorf("the arpfabric on %s takes no question that is so long; ask for less at once", c.socket)
+	defer resp.Body.Close()
+	if resp.StatusCode == http.StatusRequestHeaderFieldsTooLarge { // from net/http itself, as plain text
+		return nil, fmt.Errorf("the request to arpfabric on %s is too long; ask for less at once", c.socket)
 	}
-	p := &Problem{Status: answer.StatusCode}
-	if err := json.NewDecoder(answer.Body).Decode(p); err != nil || p.Detail == "" {
-		return nil, fmt.Errorf("what answers on %s is not arpfabric: %s", c.socket, answer.Status)
+	p := &Problem{Status: resp.StatusCode}
+	if err := json.NewDecoder(resp.Body).Decode(p); err != nil || p.Detail == "" {
+		return nil, fmt.Errorf("the server on %s is not arpfabric: %s", c.socket, resp.Status)
 	}
 	return nil, p
 }
 
-// explain says why nobody could be asked, and what to do.
+// explain adds the likely cause and the remedy to an error of the connection.
 func (c *Client) explain(err error) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
 		return fmt.Errorf("no arpfabric is running on %s; start it, or name the socket of its configuration (api.socket) "+
 			"with --socket", c.socket)
 	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("you may not ask the arpfabric on %s; be root or in its group (api.group)", c.socket)
+		return fmt.Errorf("no permission to connect to arpfabric on %s; use root, or join its group (api.group)", c.socket)
 	}
 	var inner *url.Error
 	if errors.As(err, &inner) {
-		err = inner.Err
+		err = inner.Err // without the method and the URL, which mean nothing to the user
 	}
-	return fmt.Errorf("asking the arpfabric on %s: %w", c.socket, err)
+	return fmt.Errorf("request to arpfabric on %s: %w", c.socket, err)
 }

@@ -18,16 +18,17 @@ import (
 
 	"github.com/arpfabric/arpfabric/internal/event"
 	"github.com/arpfabric/arpfabric/internal/explain"
-	"github.com/arpfabric/arpfabric/internal/lab"
+	"github.com/arpfabric/arpfabric/internal/lab/labtest"
 	"github.com/arpfabric/arpfabric/responder"
+	"github.com/arpfabric/arpfabric/responder/registry"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
-// TestClient holds that what the fabric says arrives as it is.
+// TestClient checks that the client returns the answers of the fabric unchanged.
 func TestClient(t *testing.T) {
 	f := &fake{violations: []Violation{spoofed, nameless}}
-	socket, _ := start(t, f, usual)
+	socket, _ := start(t, f, defaultLimits)
 	c, ctx := NewClient(socket), context.Background()
 	check := func(what string, got any, err error, want any) {
 		t.Helper()
@@ -39,15 +40,19 @@ func TestClient(t *testing.T) {
 	check("status", status, err, f.Status())
 	ports, err := c.Ports(ctx)
 	check("ports", ports, err, f.Ports())
-	violations, err := c.Violations(ctx)
+	violations, err := c.Violations(ctx, ViolationFilter{})
 	check("violations", violations, err, f.violations)
+	violations, err = c.Violations(ctx, ViolationFilter{Filter: event.Filter{Ports: []string{"vnet4"}}, Since: noon})
+	check("violations since noon", violations, err, []Violation{spoofed})
+	cleared, err := c.ClearViolations(ctx, ViolationFilter{Since: noon})
+	check("clear", cleared, err, Cleared{1})
 	byAddress, err := c.LookupAddress(ctx, db.First)
 	check("bindings by address", byAddress, err, []Binding{db})
-	byMAC, err := c.LookupMAC(ctx, responder.MAC{2, 0, 7, 0xde, 0x54, 0xa8})
+	byMAC, err := c.LookupMAC(ctx, registry.MAC{2, 0, 7, 0xde, 0x54, 0xa8})
 	check("bindings by MAC", byMAC, err, []Binding{db})
-	beginning, err := c.LookupBeginning(ctx, "10.239.")
+	beginning, err := c.LookupTextPrefix(ctx, "10.239.")
 	check("bindings by the beginning of their address", beginning, err, []Binding{db})
-	none, err := c.LookupBeginning(ctx, "10.24")
+	none, err := c.LookupTextPrefix(ctx, "10.24")
 	check("no bindings", none, err, []Binding{})
 	q := explain.Question{Network: "lab", Port: "vnet3", Line: "who-has 10.239.0.1 tell 10.239.0.102"}
 	explanation, err := c.Explain(ctx, q)
@@ -57,10 +62,10 @@ func TestClient(t *testing.T) {
 	check("reload", configuration, err, f.Status().Configuration)
 }
 
-// TestLargeFrame asks about the largest frame there is, in more characters than a request may have.
+// TestLargeFrame asks about the largest frame, with separators: the client must remove them to stay within the limit.
 func TestLargeFrame(t *testing.T) {
 	f := &fake{}
-	socket, _ := start(t, f, usual)
+	socket, _ := start(t, f, defaultLimits)
 	c, ctx := NewClient(socket), context.Background()
 	const most = 1 << 16
 	_, err := c.Explain(ctx, explain.Question{Hex: strings.Repeat("ff : ", most)})
@@ -68,7 +73,7 @@ func TestLargeFrame(t *testing.T) {
 		t.Errorf("error %v, asked for %d digits", err, len(f.question().Hex))
 	}
 	for digits, want := range map[string]string{
-		strings.Repeat("ff", most+1): "the frame has 65537 bytes; none has more than 65536",
+		strings.Repeat("ff", most+1): "the frame has 65537 bytes; want at most 65536",
 		"fff":                        "the frame ends in half a byte: it has 3 hexadecimal digits",
 	} {
 		_, err := c.Explain(ctx, explain.Question{Hex: digits})
@@ -78,18 +83,19 @@ func TestLargeFrame(t *testing.T) {
 	}
 }
 
-// TestLongQuestion asks for more than a request may have.
+// TestLongQuestion sends a query that is longer than the limit.
 func TestLongQuestion(t *testing.T) {
-	socket, _ := start(t, &fake{}, usual)
-	_, err := NewClient(socket).LookupBeginning(context.Background(), strings.Repeat("1", 2*usual.header))
-	want := "the arpfabric on " + socket + " takes no question that is so long; ask for less at once"
+	socket, _ := start(t, &fake{}, defaultLimits)
+	_, err := NewClient(socket).LookupTextPrefix(context.Background(), strings.Repeat("1", 2*defaultLimits.header))
+	want := "the request to arpfabric on " + socket + " is too long; ask for less at once"
 	if err == nil || err.Error() != want {
 		t.Errorf("got error %v, want %s", err, want)
 	}
 }
 
-func TestRefused(t *testing.T) {
-	socket, _ := start(t, &fake{reload: func(context.Context) error { return errors.New("lab.yaml:3: a\nlab.yaml:4: b") }}, usual)
+// TestProblem checks that the client returns the problem document of a request that failed.
+func TestProblem(t *testing.T) {
+	socket, _ := start(t, &fake{reload: func(context.Context) error { return errors.New("lab.yaml:3: a\nlab.yaml:4: b") }}, defaultLimits)
 	_, err := NewClient(socket).Reload(context.Background())
 	p, ok := errors.AsType[*Problem](err)
 	if !ok || p.Status != http.StatusUnprocessableEntity || p.Error() != "lab.yaml:3: a\nlab.yaml:4: b" {
@@ -97,8 +103,8 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// TestNobodyThere holds what a user is told where there is no fabric.
-func TestNobodyThere(t *testing.T) {
+// TestNoFabric checks the error if no fabric is running.
+func TestNoFabric(t *testing.T) {
 	dir := shortDir(t)
 	stale := filepath.Join(dir, "stale.sock")
 	leaveBehind(t, stale)
@@ -111,26 +117,26 @@ func TestNobodyThere(t *testing.T) {
 	}
 }
 
-// TestStranger asks as somebody who may not.
-func TestStranger(t *testing.T) {
-	socket, _ := start(t, &fake{}, usual)
-	must(t, os.Chmod(socket, 0))
+// TestNoPermission connects as a user who may not use the socket.
+func TestNoPermission(t *testing.T) {
+	socket, _ := start(t, &fake{}, defaultLimits)
+	labtest.Must(t, os.Chmod(socket, 0))
 	ask := exec.Command("/proc/self/exe")
-	ask.Env = append(os.Environ(), asStranger+"="+socket)
-	if os.Geteuid() == 0 { // may do everything
+	ask.Env = append(os.Environ(), statusSocket+"="+socket)
+	if os.Geteuid() == 0 { // root ignores the mode of the socket
 		nobody := &syscall.Credential{Uid: 65534, Gid: 65534}
 		ask.SysProcAttr = &syscall.SysProcAttr{Credential: nobody}
 	}
 	ask.Dir = "/"
-	said, err := ask.Output()
-	must(t, err)
-	want := "you may not ask the arpfabric on " + socket + "; be root or in its group (api.group)"
-	if string(said) != want {
-		t.Errorf("the stranger is told %q, want %q", said, want)
+	output, err := ask.Output()
+	labtest.Must(t, err)
+	want := "no permission to connect to arpfabric on " + socket + "; use root, or join its group (api.group)"
+	if string(output) != want {
+		t.Errorf("the error is %q, want %q", output, want)
 	}
 }
 
-// TestNotArpfabric asks others that answer on a socket.
+// TestNotArpfabric connects to other servers.
 func TestNotArpfabric(t *testing.T) {
 	tests := []struct {
 		name    string
@@ -138,11 +144,11 @@ func TestNotArpfabric(t *testing.T) {
 		want    string // after the socket's path
 	}{
 		{"a web server", http.NotFound, "is not arpfabric: 404 Not Found"},
-		{"one with other problems", func(w http.ResponseWriter, _ *http.Request) {
+		{"other JSON", func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(http.StatusTeapot)
 			w.Write([]byte(`{"error": "short and stout"}`))
 		}, "is not arpfabric: 418 I'm a teapot"},
-		{"one that knows everything", func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("<html>")) },
+		{"HTML with status 200", func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("<html>")) },
 			": invalid character '<' looking for beginning of value"},
 	}
 	for _, tt := range tests {
@@ -156,17 +162,17 @@ func TestNotArpfabric(t *testing.T) {
 	}
 }
 
-// TestHungFabric asks one that takes connections and says nothing, and one that is stopped while it tells of events or
-// answers.
+// TestHungFabric connects to a server that accepts connections and sends nothing, and to one that stops in the middle
+// of its answer.
 func TestHungFabric(t *testing.T) {
-	begins := func(w http.ResponseWriter, what string) {
-		io.WriteString(w, what)
+	send := func(w http.ResponseWriter, part string) {
+		io.WriteString(w, part)
 		w.(http.Flusher).Flush()
 	}
 	hangs := map[string]func(http.ResponseWriter){
-		"before it answers": func(http.ResponseWriter) {},
-		"after a sign":      func(w http.ResponseWriter) { begins(w, "\n") },
-		"amid an event":     func(w http.ResponseWriter) { begins(w, `{"time":`) },
+		"before it answers":  func(http.ResponseWriter) {},
+		"after a keep-alive": func(w http.ResponseWriter) { send(w, "\n") },
+		"in an event":        func(w http.ResponseWriter) { send(w, `{"time":`) },
 	}
 	for name, hang := range hangs {
 		t.Run(name, func(t *testing.T) {
@@ -174,55 +180,55 @@ func TestHungFabric(t *testing.T) {
 				hang(w)
 				<-r.Context().Done()
 			}))
-			c.patience = 100 * time.Millisecond
-			want := "the arpfabric on " + c.socket + " does not answer: it has said nothing for 100ms; look whether its " +
-				"process is stopped, or the machine overloaded"
+			c.timeout = 100 * time.Millisecond
+			want := "arpfabric on " + c.socket + " has sent nothing for 100ms; check whether its process is stopped or " +
+				"the machine is overloaded"
 			if _, err := c.Status(context.Background()); err == nil || err.Error() != want {
-				t.Errorf("asking ends with %v, want %s", err, want)
+				t.Errorf("Status returned %v, want %s", err, want)
 			}
 			do := always(func(e Event) error { return fmt.Errorf("got %+v", e) })
 			if err := c.Watch(context.Background(), event.Filter{}, do); err == nil || err.Error() != want {
-				t.Errorf("watching ends with %v, want %s", err, want)
+				t.Errorf("Watch returned %v, want %s", err, want)
 			}
 		})
 	}
 }
 
-// TestWatchGoesOn holds that signs of life are enough, and that whoever takes long with an event hears the next one all
-// the same.
-func TestWatchGoesOn(t *testing.T) {
-	const patience = time.Second
+// TestWatchContinues checks that keep-alives are enough, and that the time which the client takes for an event does not
+// count as silence of the server.
+func TestWatchContinues(t *testing.T) {
+	const timeout = time.Second
 	c := NewClient(serveOther(t, func(w http.ResponseWriter, r *http.Request) {
 		line := `{"port":"first"}`
-		for began := time.Now(); r.Context().Err() == nil; time.Sleep(patience / 50) {
+		for began := time.Now(); r.Context().Err() == nil; time.Sleep(timeout / 50) {
 			io.WriteString(w, line+"\n")
 			w.(http.Flusher).Flush()
 			line = ""
-			if time.Since(began) > 3*patience {
+			if time.Since(began) > 3*timeout {
 				line = `{"port":"last"}`
 			}
 		}
 	}))
-	c.patience = patience
+	c.timeout = timeout
 	enough := errors.New("enough")
 	err := c.Watch(context.Background(), event.Filter{}, always(func(e Event) error {
 		if e.Port == "last" {
 			return enough
 		}
-		time.Sleep(patience * 3 / 2)
+		time.Sleep(timeout * 3 / 2)
 		return nil
 	}))
 	if err != enough {
-		t.Errorf("watching ends with %v", err)
+		t.Errorf("Watch returned %v", err)
 	}
 }
 
-// serveOther serves what is no fabric until the test ends.
+// serveOther runs another HTTP server on a socket until the test ends.
 func serveOther(t *testing.T, answers http.HandlerFunc) (socket string) {
 	t.Helper()
 	socket = filepath.Join(shortDir(t), "other.sock")
 	l, err := net.Listen("unix", socket)
-	must(t, err)
+	labtest.Must(t, err)
 	web := http.Server{Handler: answers}
 	ended := make(chan error, 1)
 	go func() { ended <- web.Serve(l) }()
@@ -230,28 +236,28 @@ func serveOther(t *testing.T, answers http.HandlerFunc) (socket string) {
 	return socket
 }
 
-// watch listens in the background until the test ends, or stop is called, which returns how it ended.
+// watch runs Watch in the background until the test ends or calls stop, which returns the error of Watch.
 func watch(t *testing.T, f *fake, socket string, filter event.Filter) (events <-chan Event, stop func() error) {
 	t.Helper()
 	before := len(f.listened())
-	got, ended := make(chan Event, 2*eventRoom), make(chan error, 1)
+	got, ended := make(chan Event, 2*eventCapacity), make(chan error, 1)
 	ctx, cancel := context.WithCancel(context.Background())
 	t.Cleanup(cancel)
 	go func() {
 		ended <- NewClient(socket).Watch(ctx, filter, always(func(e Event) error { got <- e; return nil }))
 	}()
-	lab.Eventually(t, "one more listens", func() bool { return len(f.listened()) > before })
+	labtest.Eventually(t, "the fabric has one more listener", func() bool { return len(f.listened()) > before })
 	return got, func() error { cancel(); return <-ended }
 }
 
-// always begins a Watch with a function for each event.
+// always returns a begin function for Watch that always returns do.
 func always(do func(Event) error) func() (func(Event) error, error) {
 	return func() (func(Event) error, error) { return do, nil }
 }
 
 func TestWatch(t *testing.T) {
 	f := &fake{}
-	socket, _ := start(t, f, usual)
+	socket, _ := start(t, f, defaultLimits)
 	filter := event.Filter{
 		Networks: []string{"lab", "a b&c"}, Ports: []string{"vnet2"}, Addresses: []netip.Addr{db.First},
 		Reasons: []responder.Reason{responder.Answered}, Actions: []responder.Action{responder.Reply},
@@ -274,15 +280,15 @@ func TestWatch(t *testing.T) {
 	if err := stop(); err != nil {
 		t.Errorf("watching ended with %v", err)
 	}
-	lab.Eventually(t, "nobody listens", func() bool { return !f.IsHeard() })
+	labtest.Eventually(t, "the fabric has no listener", func() bool { return !f.IsHeard() })
 }
 
-// TestWatchLosesEvents holds that each event arrives or is told to be lost.
+// TestWatchLosesEvents checks that each event arrives or is counted as lost.
 func TestWatchLosesEvents(t *testing.T) {
 	f := &fake{}
-	socket, _ := start(t, f, usual)
+	socket, _ := start(t, f, defaultLimits)
 	events, stop := watch(t, f, socket, event.Filter{})
-	const published = 3 * eventRoom
+	const published = 3 * eventCapacity
 	for range published {
 		f.Publish(answered())
 	}
@@ -294,51 +300,51 @@ func TestWatchLosesEvents(t *testing.T) {
 			arrived++
 		}
 	}
-	if arrived+int(lost) != published || arrived < eventRoom {
+	if arrived+int(lost) != published || arrived < eventCapacity {
 		t.Errorf("%d arrived and %d are lost, of %d", arrived, lost, published)
 	}
-	must(t, stop())
+	labtest.Must(t, stop())
 }
 
-// never says that a Watch begins that can't.
+// never returns a begin function for a Watch that must fail before it begins.
 func never(t *testing.T) func() (func(Event) error, error) {
 	return func() (func(Event) error, error) {
-		t.Error("watching begins")
-		return nil, errors.New("watching begins")
+		t.Error("Watch called begin")
+		return nil, errors.New("Watch called begin")
 	}
 }
 
-// TestWatchCannotBegin holds that who can't do anything with events is told why, and does not go on listening.
+// TestWatchCannotBegin checks that Watch returns the error of begin and stops listening.
 func TestWatchCannotBegin(t *testing.T) {
 	f, why := &fake{}, errors.New("no such folder")
-	socket, _ := start(t, f, usual)
+	socket, _ := start(t, f, defaultLimits)
 	begin := func() (func(Event) error, error) {
 		if !f.IsHeard() {
-			t.Error("it begins before the fabric tells of events")
+			t.Error("Watch called begin before the fabric had a listener")
 		}
 		return nil, why
 	}
 	if err := NewClient(socket).Watch(context.Background(), event.Filter{}, begin); err != why {
 		t.Errorf("error %v, want %v", err, why)
 	}
-	lab.Eventually(t, "nobody listens", func() bool { return !f.IsHeard() })
+	labtest.Eventually(t, "the fabric has no listener", func() bool { return !f.IsHeard() })
 }
 
-// TestWatchEnds holds how watching ends but for its context.
+// TestWatchEnds checks every end of Watch except that of its context.
 func TestWatchEnds(t *testing.T) {
 	f := &fake{}
-	socket, gone := start(t, f, usual)
+	socket, gone := start(t, f, defaultLimits)
 	enough := errors.New("enough")
 	ended := make(chan error, 1)
 	go func() {
 		ended <- NewClient(socket).Watch(context.Background(), event.Filter{}, always(func(Event) error { return enough }))
 	}()
-	lab.Eventually(t, "somebody listens", f.IsHeard)
+	labtest.Eventually(t, "the fabric has a listener", f.IsHeard)
 	f.Publish(answered())
 	if err := <-ended; err != enough {
 		t.Errorf("ended with %v, want what the function returned", err)
 	}
-	lab.Eventually(t, "nobody listens", func() bool { return !f.IsHeard() })
+	labtest.Eventually(t, "the fabric has no listener", func() bool { return !f.IsHeard() })
 	arrived := make(chan struct{}, 1)
 	go func() {
 		ended <- NewClient(socket).Watch(context.Background(), event.Filter{}, always(func(Event) error {
@@ -346,15 +352,15 @@ func TestWatchEnds(t *testing.T) {
 			return nil
 		}))
 	}()
-	lab.Eventually(t, "somebody listens again", f.IsHeard)
+	labtest.Eventually(t, "the fabric has a listener again", f.IsHeard)
 	f.Publish(answered())
 	<-arrived
 	gone()
-	if err := <-ended; err == nil || err.Error() != "the fabric on "+socket+" has gone" {
-		t.Errorf("ended with %v, want that the fabric has gone", err)
+	if err := <-ended; err == nil || err.Error() != "arpfabric on "+socket+" closed the connection" {
+		t.Errorf("ended with %v, want that arpfabric closed the connection", err)
 	}
 	if err := NewClient(socket).Watch(context.Background(), event.Filter{}, never(t)); err == nil {
-		t.Error("there is no error where there is no fabric")
+		t.Error("Watch returned no error without a fabric")
 	}
 	already, cancel := context.WithCancel(context.Background())
 	cancel()

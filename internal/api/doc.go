@@ -1,10 +1,10 @@
-// Package api is how a running fabric is asked and told: HTTP and JSON on a unix socket.
+// Package api is the API of a running fabric: HTTP and JSON on a unix socket.
 //
-// [Serve] answers, [Client] asks, and the types in this package are what goes between them; docs/openapi.json describes
-// it for other languages. Fields may be added to a version of the API, and are neither taken away nor given another
-// meaning.
+// [Serve] is the server, [Client] is the client, and the types in this package are the requests and answers;
+// docs/openapi.json describes them for other languages. Later versions may add fields, but do not remove a field or
+// change its meaning.
 //
-// Errors are problem documents (RFC 9457). Everything has a limit: how many connect at once, how many listen to
-// events, how long a request may take and how large it may be. The package decides nothing and does not know how
-// a fabric works: it asks a [Fabric].
+// Errors are problem documents (RFC 9457). The server limits connections, listeners to events, and the duration and the
+// size of requests. The package makes no decisions and does not depend on the implementation of a fabric: it calls a
+// [Fabric].
 package api

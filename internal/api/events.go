@@ -3,7 +3,6 @@ package api
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"net/http"
 	"time"
 
@@ -12,54 +11,57 @@ import (
 )
 
 const (
-	// eventRoom is how many events may wait for a listener, and eventsAtOnce how many it gets at once, which is how
-	// many all listeners together get in each interval: 2500 a second, so that encoding them, collecting the garbage
-	// of that, and reading them leaves the processors to the guests.
-	eventRoom    = 512
-	eventsAtOnce = 64
-	lookInterval = 25 * time.Millisecond
+	// eventCapacity is the number of events that may wait for one listener.
+	eventCapacity = 512
 
-	// sign is how often a listener hears something even when nothing happens: an empty line.
-	sign = 2 * time.Second
+	// eventBatch is the number of events that one listener gets in an eventInterval. The other listeners get none in that
+	// interval, so the server encodes at most 64 events every 25 ms, 2500 a second. The cost of encoding, garbage
+	// collection and reading then leaves processor time for the answers to guests.
+	eventBatch    = 64
+	eventInterval = 25 * time.Millisecond
+
+	// keepAlive is the longest time between two lines to a listener: without events the server sends an empty line.
+	keepAlive = 2 * time.Second
 )
 
-// events streams events, one JSON object a line, until the listener goes.
+// events streams events, one JSON object a line, until the listener disconnects.
 func (s *server) events(w http.ResponseWriter, r *http.Request) {
-	f, p := s.filter(r)
+	f, p := s.filter(r.URL.Query())
 	if p != nil {
-		s.refuse(w, p)
+		s.sendProblem(w, p)
 		return
 	}
 	select {
-	case s.listeners <- struct{}{}:
-		defer func() { <-s.listeners }()
+	case s.listenerSlots <- struct{}{}:
+		defer func() { <-s.listenerSlots }()
 	default:
-		s.refuse(w, problem(http.StatusServiceUnavailable, "too many listen already; end one of them"))
+		s.sendProblem(w, problem(http.StatusServiceUnavailable, "too many clients watch events already; end one of them"))
 		return
 	}
-	listener := s.fabric.Listen(f, eventRoom)
+	listener := s.fabric.Listen(f, eventCapacity)
 	defer listener.Close()
 	w.Header().Set("Content-Type", mediaLines)
 	s.stream(w, r, listener)
 }
 
 func (s *server) stream(w http.ResponseWriter, r *http.Request, l *event.Listener) {
-	control, taken := http.NewResponseController(w), make([]event.Event, eventsAtOnce)
-	ticker := time.NewTicker(lookInterval)
+	control, batch := http.NewResponseController(w), make([]event.Event, eventBatch)
+	ticker := time.NewTicker(eventInterval)
 	defer ticker.Stop()
 	var lines bytes.Buffer
-	var last time.Time // that something was sent; at once, as a sign that listening has begun
+	// The zero time makes the first keep-alive due at once: it tells the client that the stream has begun.
+	var lastWrite time.Time
 	for {
 		lines.Reset()
-		if !s.look(r.Context(), l, taken, &lines) {
+		if !s.takeEvents(r.Context(), l, batch, &lines) {
 			return
 		}
-		if lines.Len() == 0 && time.Since(last) >= sign {
+		if lines.Len() == 0 && time.Since(lastWrite) >= keepAlive {
 			lines.WriteByte('\n')
 		}
 		if lines.Len() > 0 {
-			last = time.Now()
-			control.SetWriteDeadline(last.Add(s.limits.patience))
+			lastWrite = time.Now()
+			control.SetWriteDeadline(lastWrite.Add(s.limits.writeTimeout))
 			w.Write(lines.Bytes())
 			if control.Flush() != nil {
 				return
@@ -73,38 +75,39 @@ func (s *server) stream(w http.ResponseWriter, r *http.Request, l *event.Listene
 	}
 }
 
-// look takes events and makes lines of them, when it is this listener's turn. If there are any, it is nobody else's for
-// the interval. It reports false when ctx has ended.
-func (s *server) look(ctx context.Context, l *event.Listener, taken []event.Event, lines *bytes.Buffer) bool {
+// takeEvents waits for the event slot and writes the listener's events to lines. It reports false if ctx has ended.
+func (s *server) takeEvents(ctx context.Context, l *event.Listener, batch []event.Event, lines *bytes.Buffer) bool {
 	select {
-	case s.looking <- struct{}{}:
+	case s.eventSlot <- struct{}{}:
 	case <-ctx.Done():
 		return false
 	}
-	n, lost := l.Take(taken)
+	n, lost := l.Take(batch)
 	if n == 0 && lost == 0 {
-		<-s.looking
+		<-s.eventSlot
 		return true
 	}
-	time.AfterFunc(lookInterval, func() { <-s.looking })
-	encodeEvents(lines, taken[:n], lost)
+	// Keep the slot for the interval, also after this function has returned: this is the rate limit of all listeners.
+	time.AfterFunc(eventInterval, func() { <-s.eventSlot })
+	encodeEvents(lines, batch[:n], lost)
 	return true
 }
 
-func encodeEvents(lines *bytes.Buffer, taken []event.Event, lost uint64) {
-	out := json.NewEncoder(lines)
-	for i := range taken {
-		out.Encode(inJSON(&taken[i]))
+func encodeEvents(lines *bytes.Buffer, batch []event.Event, lost uint64) {
+	out := newEncoder(lines)
+	for i := range batch {
+		_ = out.Encode(toJSON(&batch[i]))
 	}
+	// Behind the events: a listener loses the newest events, not the oldest.
 	if lost > 0 {
-		out.Encode(Event{Time: time.Now(), Lost: lost})
+		_ = out.Encode(Event{Time: time.Now(), Lost: lost})
 	}
 }
 
-func inJSON(e *event.Event) Event {
+func toJSON(e *event.Event) Event {
 	return Event{
 		Time: e.Time, Network: e.Network, Port: e.Port,
-		Action: e.Verdict.Action.String(), Reason: e.Verdict.Reason.String(), DryRun: e.DryRun,
+		Action: e.Verdict.Action.String(), Reason: e.Verdict.Reason.String(), DryRun: e.DryRun, Undelivered: e.Undelivered,
 		Words: responder.Describe(e.Frame()), Frame: e.Frame(), Length: e.Len(),
 	}
 }

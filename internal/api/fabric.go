@@ -3,31 +3,69 @@ package api
 import (
 	"context"
 	"net/netip"
+	"time"
 
+	"github.com/arpfabric/arpfabric/internal/allocate"
 	"github.com/arpfabric/arpfabric/internal/event"
 	"github.com/arpfabric/arpfabric/internal/explain"
-	"github.com/arpfabric/arpfabric/responder"
+	"github.com/arpfabric/arpfabric/internal/store"
+	"github.com/arpfabric/arpfabric/responder/registry"
 )
 
-// Fabric is what is asked and told. Its methods may be called from several goroutines at once.
+// Fabric is the running fabric, as the server needs it. Its methods may be called from several goroutines at once.
 type Fabric interface {
 	Status() Status
-	Ports() []Port           // by network and name
-	Violations() []Violation // by network, port, and what they are
+	Ports() []Port // sorted by network and name
 
-	// LookupAddress returns the binding that each network has for an address, and LookupMAC those of a MAC, by
-	// network and address.
+	// Violations returns the records that match, sorted by network, port, reason, MAC and address. ClearViolations removes
+	// them, and returns their number.
+	Violations(ViolationFilter) []Violation
+	ClearViolations(ViolationFilter) int
+
+	// LookupAddress returns the binding of an address in each network that has one, and LookupMAC returns at most
+	// MaxBindings bindings of a MAC. Both sort by network and address.
 	LookupAddress(netip.Addr) []Binding
-	LookupMAC(responder.MAC) []Binding
+	LookupMAC(registry.MAC) []Binding
 
-	// LookupBeginning returns some bindings whose first address, as text, begins so, by network and address.
-	LookupBeginning(string) []Binding
+	// LookupName returns the bindings with a name, at most MaxBindings, sorted by network and address.
+	LookupName(string) []Binding
 
-	// Explain says what becomes of a frame, and why. Its error is a mistake in the question.
+	// LookupTextPrefix returns at most 100 bindings whose first address, written as text, has this prefix, sorted by
+	// network and address.
+	LookupTextPrefix(string) []Binding
+
+	// Explain returns the verdict on a frame and the reasons for it. Its error is a mistake in the question.
 	Explain(explain.Question) (explain.Explanation, error)
 
-	// Reload reads the configuration again. After an error, which may have several lines, the one before is in force.
+	// NetworkBindings returns bindings of a network, sorted by address: those in force, and the allocations that are not.
+	NetworkBindings(network string, q BindingQuery) (BindingPage, error)
+
+	// FreeRanges returns the addresses that Allocate may choose from, at most limit runs of them.
+	FreeRanges(network string, limit int) ([]FreeRange, error)
+
+	// Allocate allocates an address that is not allocated, PutBinding allocates one or changes its allocation, and
+	// FreeBinding frees one. When they return, the change is durable and in force. Their errors may be
+	// *[allocate.Refusal].
+	Allocate(ctx context.Context, network string, q allocate.Request) (NetworkBinding, error)
+	PutBinding(ctx context.Context, network string, q allocate.Request) (NetworkBinding, error)
+	FreeBinding(ctx context.Context, network string, addr netip.Addr, p allocate.Precondition, by store.Caller) (NetworkBinding, error)
+
+	// History returns the last changes of allocations, the oldest first.
+	History(q store.HistoryQuery) ([]Change, error)
+
+	// Reload reads the configuration again. After an error, which may have several lines, the previous configuration is
+	// in force.
 	Reload(context.Context) error
 
-	Listen(filter event.Filter, room int) *event.Listener
+	// Listen subscribes to the events that match filter. capacity is the number of events that may wait for the
+	// listener; the listener counts the others as lost.
+	Listen(filter event.Filter, capacity int) *event.Listener
+}
+
+// ViolationFilter selects records of violations.
+type ViolationFilter struct {
+	event.Filter
+
+	// Since is the time since which the violation must have been seen; the zero Time for any.
+	Since time.Time
 }

@@ -12,28 +12,28 @@ import (
 	"time"
 
 	"github.com/arpfabric/arpfabric/internal/event"
-	"github.com/arpfabric/arpfabric/internal/lab"
+	"github.com/arpfabric/arpfabric/internal/lab/labtest"
 )
 
-// dial connects to a socket until the test ends, and sends something.
+// dial connects to a socket until the test ends, and sends first.
 func dial(t *testing.T, socket, first string) net.Conn {
 	t.Helper()
 	conn, err := net.Dial("unix", socket)
-	must(t, err)
+	labtest.Must(t, err)
 	t.Cleanup(func() { conn.Close() })
 	_, err = io.WriteString(conn, first)
-	must(t, err)
+	labtest.Must(t, err)
 	return conn
 }
 
 func requestFor(path string) string { return "GET " + path + " HTTP/1.1\r\nHost: arpfabric\r\n" }
 
-// thrownOut waits until the server has closed a connection, whatever it still says.
+// thrownOut waits until the server has closed a connection, and ignores the data before that.
 func thrownOut(t *testing.T, conn net.Conn) {
 	t.Helper()
-	conn.SetReadDeadline(time.Now().Add(lab.Patience))
+	conn.SetReadDeadline(time.Now().Add(labtest.Patience))
 	if _, err := io.Copy(io.Discard, conn); isTimeout(err) {
-		t.Errorf("still connected after %v", lab.Patience)
+		t.Errorf("still connected after %v", labtest.Patience)
 	}
 }
 
@@ -45,13 +45,14 @@ func isTimeout(err error) bool {
 func askStatus(t *testing.T, socket string) {
 	t.Helper()
 	if _, err := NewClient(socket).Status(context.Background()); err != nil {
-		t.Errorf("somebody else asks for the status: %v", err)
+		t.Errorf("another client asks for the status: %v", err)
 	}
 }
 
-// TestSlowRequests has 64 clients send a byte of their headers every now and then, and others never ask again.
+// TestSlowRequests has 64 clients that send their headers byte by byte, and 64 that stay connected after an answer.
 func TestSlowRequests(t *testing.T) {
-	quick := usual
+	t.Parallel()
+	quick := defaultLimits
 	quick.requestTimeout, quick.idleTimeout = time.Second, time.Second
 	socket, _ := start(t, &fake{}, quick)
 	var slow []net.Conn
@@ -77,90 +78,92 @@ func TestSlowRequests(t *testing.T) {
 	}
 }
 
-// TestUnreadEvents has as many clients as may listen and never read what they are sent, while others ask.
+// TestUnreadEvents has as many listeners as are allowed, none of which reads, while another client sends requests.
 func TestUnreadEvents(t *testing.T) {
-	quick := usual
-	quick.patience = 500 * time.Millisecond
+	t.Parallel()
+	quick := defaultLimits
+	quick.writeTimeout = 500 * time.Millisecond
 	f := &fake{}
 	socket, _ := start(t, f, quick)
-	var deaf []net.Conn
+	var conns []net.Conn
 	for range quick.listeners {
-		deaf = append(deaf, dial(t, socket, requestFor(pathEvents)+"\r\n"))
+		conns = append(conns, dial(t, socket, requestFor(pathEvents)+"\r\n"))
 	}
-	lab.Eventually(t, "all listen", func() bool { return len(f.listened()) == quick.listeners })
-	lab.Eventually(t, "nobody listens any more", func() bool {
-		for range eventRoom {
+	labtest.Eventually(t, "the fabric has all listeners", func() bool { return len(f.listened()) == quick.listeners })
+	labtest.Eventually(t, "the fabric has no listener any more", func() bool {
+		for range eventCapacity {
 			f.Publish(answered())
 		}
 		askStatus(t, socket)
 		return !f.IsHeard()
 	})
-	for _, conn := range deaf {
+	for _, conn := range conns {
 		thrownOut(t, conn)
 	}
 }
 
-// mayListen reports whether there is room for one more that listens, who then goes again.
+// mayListen reports whether the server accepts one more listener. It disconnects at once.
 func mayListen(t *testing.T, socket string) bool {
 	t.Helper()
 	c := NewClient(socket)
 	body, err := c.send(context.Background(), request{path: pathEvents})
 	if p, ok := errors.AsType[*Problem](err); ok {
-		if p.Status != http.StatusServiceUnavailable || p.Detail != "too many listen already; end one of them" {
-			t.Errorf("refused with %#v", p)
+		if p.Status != http.StatusServiceUnavailable || p.Detail != "too many clients watch events already; end one of them" {
+			t.Errorf("the problem is %#v", p)
 		}
 		return false
 	}
-	must(t, err)
+	labtest.Must(t, err)
 	body.Close()
 	return true
 }
 
-// TestOneListenerTooMany holds that it is refused, that the others still hear, and that it gets the place of one of
-// them.
+// TestOneListenerTooMany checks that the server rejects one listener above the limit, that the others still get events,
+// and that a new listener can take the place of one that left.
 func TestOneListenerTooMany(t *testing.T) {
 	f := &fake{}
-	socket, _ := start(t, f, usual)
-	var heard []<-chan Event
+	socket, _ := start(t, f, defaultLimits)
+	var listeners []<-chan Event
 	var leave func() error
-	for range usual.listeners {
+	for range defaultLimits.listeners {
 		events, stop := watch(t, f, socket, event.Filter{})
-		heard, leave = append(heard, events), stop
+		listeners, leave = append(listeners, events), stop
 	}
 	if mayListen(t, socket) {
-		t.Error("one more may listen")
+		t.Error("the server accepts a listener above the limit")
 	}
 	f.Publish(answered())
-	for i, events := range heard {
+	for i, events := range listeners {
 		if e := <-events; e.Port != "vnet2" {
-			t.Errorf("listener %d heard %+v", i, e)
+			t.Errorf("listener %d got %+v", i, e)
 		}
 	}
-	must(t, leave())
-	lab.Eventually(t, "there is room", func() bool { return mayListen(t, socket) })
+	labtest.Must(t, leave())
+	labtest.Eventually(t, "the server accepts a listener", func() bool { return mayListen(t, socket) })
 }
 
-// TestStreamOutlivesTimeouts holds that no other time ends a stream of events.
+// TestStreamOutlivesTimeouts checks that the timeouts of requests do not end a stream of events.
 func TestStreamOutlivesTimeouts(t *testing.T) {
-	quick := usual
+	t.Parallel()
+	quick := defaultLimits
 	quick.requestTimeout, quick.idleTimeout = 500*time.Millisecond, 500*time.Millisecond
-	quick.reloadTimeout, quick.patience = 0, 500*time.Millisecond
+	quick.reloadTimeout, quick.writeTimeout = 0, 500*time.Millisecond
 	f := &fake{}
 	socket, _ := start(t, f, quick)
 	events, stop := watch(t, f, socket, event.Filter{})
 	for range 15 {
-		time.Sleep(quick.patience / 5)
+		time.Sleep(quick.writeTimeout / 5)
 		f.Publish(answered())
 		select {
 		case <-events:
-		case <-time.After(lab.Patience):
+		case <-time.After(labtest.Patience):
 			t.Fatal("the stream has ended")
 		}
 	}
-	must(t, stop())
+	labtest.Must(t, stop())
 }
 
-// manyViolations is a list that no socket has room for.
+// manyViolations returns more than the buffer of a socket holds.
 func manyViolations() []Violation {
 	all := make([]Violation, 4096)
 	for i := range all {
@@ -169,18 +172,18 @@ func manyViolations() []Violation {
 	return all
 }
 
-// TestUnreadAnswers has clients ask for a large answer and not read it. Only some may, so that answers don't fill the
-// memory.
+// TestUnreadAnswers has clients that ask for a large answer and do not read it. The server limits their number, so that
+// answers do not fill the memory.
 func TestUnreadAnswers(t *testing.T) {
-	patient := usual
-	patient.large, patient.patience = 2, time.Minute
+	patient := defaultLimits
+	patient.largeAnswers, patient.writeTimeout = 2, time.Minute
 	socket, _ := start(t, &fake{violations: manyViolations()}, patient)
 	c := NewClient(socket)
 	var slow []net.Conn
-	want := "too many clients are slow to read what they asked for; try again"
-	lab.Eventually(t, "there is one too many", func() bool {
+	want := "too many clients are still reading large answers; try again"
+	labtest.Eventually(t, "the server rejects a large answer", func() bool {
 		slow = append(slow, dial(t, socket, requestFor(pathViolations)+"\r\n"))
-		_, err := c.Violations(context.Background())
+		_, err := c.Violations(context.Background(), ViolationFilter{})
 		p, ok := errors.AsType[*Problem](err)
 		return ok && p.Status == http.StatusServiceUnavailable && p.Detail == want
 	})
@@ -188,44 +191,46 @@ func TestUnreadAnswers(t *testing.T) {
 	for _, conn := range slow {
 		conn.Close()
 	}
-	lab.Eventually(t, "there is room again", func() bool {
-		_, err := c.Violations(context.Background())
+	labtest.Eventually(t, "the server sends a large answer again", func() bool {
+		_, err := c.Violations(context.Background(), ViolationFilter{})
 		return err == nil
 	})
 }
 
-// TestUnreadAnswersEnd holds that a client that does not read what it asked for is thrown out. The one that takes its
-// place reads, but has no more time to do so.
+// TestUnreadAnswersEnd checks that the server disconnects a client that does not read its answer. The client that takes
+// its place has the same time, and reads.
 func TestUnreadAnswersEnd(t *testing.T) {
-	quick := usual
-	quick.large, quick.patience = 1, 3*time.Second
+	t.Parallel()
+	quick := defaultLimits
+	quick.largeAnswers, quick.writeTimeout = 1, 3*time.Second
 	socket, _ := start(t, &fake{violations: manyViolations()}, quick)
 	dial(t, socket, requestFor(pathViolations)+"\r\n")
-	lab.Eventually(t, "there is room", func() bool {
-		_, err := NewClient(socket).Violations(context.Background())
+	labtest.Eventually(t, "the server sends a large answer", func() bool {
+		_, err := NewClient(socket).Violations(context.Background(), ViolationFilter{})
 		return err == nil
 	})
 }
 
-// TestUnreadPipeline holds the same of one that asks again and again, and reads nothing.
+// TestUnreadPipeline checks that the server disconnects a client that sends many requests and reads no answer.
 func TestUnreadPipeline(t *testing.T) {
-	quick := usual
-	quick.patience = 50 * time.Millisecond
+	quick := defaultLimits
+	quick.writeTimeout = 50 * time.Millisecond
 	socket, _ := start(t, &fake{}, quick)
 	conn := dial(t, socket, "")
-	conn.SetWriteDeadline(time.Now().Add(lab.Patience))
+	conn.SetWriteDeadline(time.Now().Add(labtest.Patience))
 	for {
 		if _, err := io.WriteString(conn, requestFor(pathStatus)+"\r\n"); isTimeout(err) {
-			t.Fatalf("still connected after %v", lab.Patience)
+			t.Fatalf("still connected after %v", labtest.Patience)
 		} else if err != nil {
 			return
 		}
 	}
 }
 
-// TestTooManyConnections holds that those above the limit wait for one that is thrown out.
+// TestTooManyConnections checks that a connection above the limit is served once the server has closed another.
 func TestTooManyConnections(t *testing.T) {
-	few := usual
+	t.Parallel()
+	few := defaultLimits
 	few.connections, few.requestTimeout = 4, time.Second
 	socket, _ := start(t, &fake{}, few)
 	for range few.connections {
@@ -234,10 +239,11 @@ func TestTooManyConnections(t *testing.T) {
 	askStatus(t, socket)
 }
 
-// TestLargeRequests holds that nobody can send more than some bytes.
+// TestLargeRequests checks that the server limits each part of a request.
 func TestLargeRequests(t *testing.T) {
-	socket, _ := start(t, &fake{}, usual)
-	long := strings.Repeat("x", 2*usual.header)
+	t.Parallel()
+	socket, _ := start(t, &fake{}, defaultLimits)
+	long := strings.Repeat("x", 2*defaultLimits.header)
 	tests := []struct {
 		name, request string
 		status        int
@@ -247,34 +253,35 @@ func TestLargeRequests(t *testing.T) {
 		{"a query", requestFor(pathEvents + "?port=" + long), http.StatusRequestHeaderFieldsTooLarge},
 		{"a body", requestFor(pathStatus) + "Content-Length: 1000000000\r\n\r\n" + long, http.StatusRequestEntityTooLarge},
 		{"a question", "POST " + pathExplain + " HTTP/1.1\r\nHost: arpfabric\r\nContent-Length: 1000000000\r\n\r\n" +
-			`{"frame":"` + strings.Repeat("f", 2*usual.body), http.StatusRequestEntityTooLarge},
+			`{"frame":"` + strings.Repeat("f", 2*defaultLimits.body), http.StatusRequestEntityTooLarge},
 		{"a body of unknown length", requestFor(pathStatus) + "Transfer-Encoding: chunked\r\n\r\n5\r\nxx",
 			http.StatusRequestEntityTooLarge},
 	}
+	t.Cleanup(func() { askStatus(t, socket) })
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			conn, err := net.Dial("unix", socket)
-			must(t, err)
+			labtest.Must(t, err)
 			defer conn.Close()
-			go io.WriteString(conn, tt.request) // as far as it gets
-			conn.SetReadDeadline(time.Now().Add(lab.Patience))
+			go io.WriteString(conn, tt.request) // the server may close the connection before the end
+			conn.SetReadDeadline(time.Now().Add(labtest.Patience))
 			answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
-			must(t, err)
+			labtest.Must(t, err)
 			if answer.StatusCode != tt.status {
 				t.Errorf("answered %s, want %d", answer.Status, tt.status)
 			}
 			if !answer.Close {
-				t.Error("the connection goes on")
+				t.Error("the server keeps the connection")
 			}
 			thrownOut(t, conn)
 		})
 	}
-	askStatus(t, socket)
 }
 
-// TestNotHTTP sends what is no request.
+// TestNotHTTP sends data that is not an HTTP request.
 func TestNotHTTP(t *testing.T) {
-	socket, _ := start(t, &fake{}, usual)
+	socket, _ := start(t, &fake{}, defaultLimits)
 	for _, nonsense := range []string{"\x00\x01\x02\r\n\r\n", "GET\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "\r\n\r\n\r\n"} {
 		thrownOut(t, dial(t, socket, nonsense))
 	}

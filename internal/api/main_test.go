@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -14,17 +15,31 @@ import (
 	"testing"
 	"time"
 
+	"github.com/arpfabric/arpfabric/internal/allocate"
 	"github.com/arpfabric/arpfabric/internal/event"
 	"github.com/arpfabric/arpfabric/internal/explain"
-	"github.com/arpfabric/arpfabric/responder"
+	"github.com/arpfabric/arpfabric/internal/lab/labtest"
+	"github.com/arpfabric/arpfabric/internal/store"
+	"github.com/arpfabric/arpfabric/responder/registry"
 	"go.uber.org/goleak"
 )
 
-// asStranger makes the test program ask for the status on the socket that it names, and say what is wrong.
-const asStranger = "ARPFABRIC_TEST_STRANGER"
+// statusSocket names an environment variable. If it has the path of a socket, the test program asks for the status
+// there and prints the error.
+const statusSocket = "ARPFABRIC_TEST_STATUS_SOCKET"
+
+// allocateSocket is the same for an allocation.
+const allocateSocket = "ARPFABRIC_TEST_ALLOCATE_SOCKET"
+
+var discard = slog.New(slog.DiscardHandler)
 
 func TestMain(m *testing.M) {
-	if socket := os.Getenv(asStranger); socket != "" {
+	if socket := os.Getenv(allocateSocket); socket != "" {
+		_, err := NewClient(socket).Allocate(context.Background(), "lab", NewAllocation{})
+		fmt.Print(err)
+		return
+	}
+	if socket := os.Getenv(statusSocket); socket != "" {
 		_, err := NewClient(socket).Status(context.Background())
 		fmt.Print(err)
 		return
@@ -32,21 +47,16 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-// A fake is a fabric that answers what it is told to.
+// A fake is a Fabric with fixed answers.
 type fake struct {
 	event.Stream
 	violations []Violation
 	reload     func(context.Context) error // nil to succeed
 
+	change func(network string, q any) (NetworkBinding, error) // of every call that changes an allocation
+
 	mu      sync.Mutex
-	filters []event.Filter // of all that have listened
+	filters []event.Filter // of every call of Listen
 	asked   explain.Question
 }
 
@@ -97,7 +107,14 @@ func (*fake) Ports() []Port {
 	}
 }
 
-func (f *fake) Violations() []Violation { return f.violations }
+// Violations knows the filters by port and by time.
+func (f *fake) Violations(filter ViolationFilter) []Violation {
+	return slices.DeleteFunc(slices.Clone(f.violations), func(v Violation) bool {
+		return v.Last.Before(filter.Since) || len(filter.Ports) > 0 && !slices.Contains(filter.Ports, v.Port)
+	})
+}
+
+func (f *fake) ClearViolations(filter ViolationFilter) int { return len(f.Violations(filter)) }
 
 func (*fake) LookupAddress(addr netip.Addr) []Binding {
 	if addr == db.First {
@@ -106,7 +123,7 @@ func (*fake) LookupAddress(addr netip.Addr) []Binding {
 	return []Binding{}
 }
 
-// explained is what the fake makes of any frame.
+// explained is the fake's answer to any question.
 var explained = explain.Explanation{
 	Network: "lab", Summary: "lab: vpc on bridge br0, 3 bindings, guard full", Port: "vnet3",
 	Frame:  explain.Frame{Text: "ARP, Request who-has 10.239.0.1 tell 10.239.0.102, length 28", Hex: "ffff"},
@@ -126,18 +143,97 @@ func (f *fake) Explain(q explain.Question) (explain.Explanation, error) {
 	return explained, nil
 }
 
-func (*fake) LookupMAC(mac responder.MAC) []Binding {
+func (*fake) LookupMAC(mac registry.MAC) []Binding {
 	if mac.String() == db.MAC {
 		return []Binding{db}
 	}
 	return []Binding{}
 }
 
-func (*fake) LookupBeginning(text string) []Binding {
+func (*fake) LookupName(name string) []Binding {
+	if name == db.Name {
+		return []Binding{db}
+	}
+	return []Binding{}
+}
+
+func (*fake) LookupTextPrefix(text string) []Binding {
 	if strings.HasPrefix(db.First.String(), text) {
 		return []Binding{db}
 	}
 	return []Binding{}
+}
+
+// web is allocated, db is in the configuration.
+var (
+	web = NetworkBinding{
+		Binding: Binding{
+			Network: "lab", First: netip.MustParseAddr("10.239.0.103"), Last: netip.MustParseAddr("10.239.0.103"),
+			MAC: "02:00:09:de:54:a8", Name: "web", Origin: "store:43",
+		},
+		Source: FromStore, Revision: 43, Expires: &noon,
+	}
+	dbInLab = NetworkBinding{
+		Binding: Binding{Network: "lab", First: db.First, Last: db.Last, MAC: db.MAC, Name: db.Name, Port: db.Port, Origin: db.Origin},
+		Source:  FromConfig,
+	}
+)
+
+func (*fake) NetworkBindings(network string, q BindingQuery) (BindingPage, error) {
+	if network != "lab" {
+		return BindingPage{}, &allocate.Refusal{Cause: allocate.Missing, Text: "there is no network " + network}
+	}
+	page := BindingPage{Bindings: []NetworkBinding{}}
+	for _, b := range []NetworkBinding{dbInLab, web} {
+		switch {
+		case q.Address.IsValid() && q.Address != b.First, q.Source != "" && q.Source != b.Source,
+			q.Name != "" && q.Name != b.Name, q.MAC.IsUnicast() && q.MAC.String() != b.MAC,
+			q.After.IsValid() && !q.After.Less(b.First):
+		case len(page.Bindings) == q.Limit:
+			page.After = page.Bindings[q.Limit-1].First.String()
+		default:
+			page.Bindings = append(page.Bindings, b)
+		}
+	}
+	return page, nil
+}
+
+func (*fake) FreeRanges(_ string, limit int) ([]FreeRange, error) {
+	return []FreeRange{{"lab", db.First, db.Last}, {"lab", web.First, web.Last}}[:min(limit, 2)], nil
+}
+
+func (f *fake) Allocate(_ context.Context, network string, q allocate.Request) (NetworkBinding, error) {
+	return f.change(network, q)
+}
+
+func (f *fake) PutBinding(_ context.Context, network string, q allocate.Request) (NetworkBinding, error) {
+	return f.change(network, q)
+}
+
+// A freeing has the arguments of FreeBinding.
+type freeing struct {
+	Address      netip.Addr
+	Precondition allocate.Precondition
+	Caller       store.Caller
+}
+
+func (f *fake) FreeBinding(
+	_ context.Context, network string, addr netip.Addr, p allocate.Precondition, by store.Caller,
+) (NetworkBinding, error) {
+	return f.change(network, freeing{addr, p, by})
+}
+
+func (*fake) History(q store.HistoryQuery) ([]Change, error) {
+	uid, pid := uint32(1000), int32(4711)
+	owner := Owner{MAC: web.MAC, Name: "web", Expires: &noon}
+	all := []Change{
+		{Revision: 42, Time: morning, Kind: Allocated, Network: "lab", Address: web.First, Is: owner, UID: &uid, PID: &pid},
+		{Revision: 43, Time: noon, Kind: Expired, Network: "lab", Address: web.First, Is: owner},
+	}
+	if q.Before != 0 {
+		all = all[:1]
+	}
+	return all[max(0, len(all)-q.Limit):], nil
 }
 
 func (f *fake) Reload(ctx context.Context) error {
@@ -147,11 +243,11 @@ func (f *fake) Reload(ctx context.Context) error {
 	return f.reload(ctx)
 }
 
-func (f *fake) Listen(filter event.Filter, room int) *event.Listener {
+func (f *fake) Listen(filter event.Filter, capacity int) *event.Listener {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.filters = append(f.filters, filter)
-	return f.Stream.Listen(filter, room)
+	return f.Stream.Listen(filter, capacity)
 }
 
 func (f *fake) listened() []event.Filter {
@@ -166,15 +262,13 @@ func (f *fake) question() explain.Question {
 	return f.asked
 }
 
-// start serves a fabric until the test ends, or stop is called.
+// start serves a fabric until the test ends or calls stop.
 func start(t *testing.T, f Fabric, l limits) (socket string, stop func()) {
 	t.Helper()
-	socket = filepath.Join(shortDir(t), "api.sock")
-	listener, err := Listen(socket, "")
-	must(t, err)
+	socket, listener := newSocket(t)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- newServer(f, l).serve(ctx, listener, slog.New(slog.DiscardHandler)) }()
+	go func() { ended <- newServer(f, l).serve(ctx, listener, discard) }()
 	stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-ended; err != nil {
@@ -185,12 +279,26 @@ func start(t *testing.T, f Fabric, l limits) (socket string, stop func()) {
 	return socket, stop
 }
 
-// shortDir is t.TempDir with a path that is short enough for a socket in it, whatever the test's name.
+// umaskMu keeps parallel tests from opening sockets at the same time: Listen sets the umask, which belongs to the whole
+// process.
+var umaskMu sync.Mutex
+
+func newSocket(t *testing.T) (string, net.Listener) {
+	t.Helper()
+	umaskMu.Lock()
+	defer umaskMu.Unlock()
+	socket := filepath.Join(shortDir(t), "api.sock")
+	listener, err := Listen(socket, "")
+	labtest.Must(t, err)
+	return socket, listener
+}
+
+// shortDir is like t.TempDir, but its path does not contain the test's name: a socket's path has at most 107 bytes.
 func shortDir(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "api")
-	must(t, err)
+	labtest.Must(t, err)
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	must(t, os.Chmod(dir, 0o755))
+	labtest.Must(t, os.Chmod(dir, 0o755))
 	return dir
 }

@@ -2,16 +2,19 @@ package api
 
 import (
 	"bytes"
+	stdcmp "cmp"
 	"context"
 	"encoding/json"
 	"flag"
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"os"
+	"path"
 	"reflect"
 	"strconv"
 	"strings"
@@ -19,6 +22,12 @@ import (
 	"time"
 
 	"github.com/arpfabric/arpfabric/config"
+	"github.com/arpfabric/arpfabric/internal/arping"
+	"github.com/arpfabric/arpfabric/internal/build"
+	"github.com/arpfabric/arpfabric/internal/check"
+	"github.com/arpfabric/arpfabric/internal/explain"
+	"github.com/arpfabric/arpfabric/internal/lab/labtest"
+	"github.com/arpfabric/arpfabric/internal/replay"
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/openapi3filter"
 	"github.com/getkin/kin-openapi/routers"
@@ -26,32 +35,32 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
-var update = flag.Bool("update", false, "write docs/openapi.json anew")
+var update = flag.Bool("update", false, "write docs/openapi.json again")
 
 const descriptionFile = "../../docs/openapi.json"
 
-// TestDescription holds that docs/openapi.json is what the routes and the types make it, and a valid description.
+// TestDescription checks that docs/openapi.json is valid and matches the routes and the types.
 // `go test ./internal/api -run Description -update` writes it.
 func TestDescription(t *testing.T) {
 	data, err := json.MarshalIndent(describe(t), "", "  ")
-	must(t, err)
+	labtest.Must(t, err)
 	want := string(data) + "\n"
 	if *update {
-		must(t, os.WriteFile(descriptionFile, []byte(want), 0o644))
+		labtest.Must(t, os.WriteFile(descriptionFile, []byte(want), 0o644))
 	}
 	got, err := os.ReadFile(descriptionFile)
-	must(t, err)
+	labtest.Must(t, err)
 	if diff := cmp.Diff(want, string(got)); diff != "" {
 		t.Errorf("docs/openapi.json is not up to date; write it with\n"+
 			"go test ./internal/api -run Description -update\n(-want +got)\n%s", diff)
 	}
-	must(t, load(t).Validate(context.Background()))
+	labtest.Must(t, load(t).Validate(context.Background()))
 }
 
 func load(t *testing.T) *openapi3.T {
 	t.Helper()
 	doc, err := openapi3.NewLoader().LoadFromFile(descriptionFile)
-	must(t, err)
+	labtest.Must(t, err)
 	return doc
 }
 
@@ -65,26 +74,31 @@ func describe(t *testing.T) object {
 	paths := object{}
 	for _, r := range routes {
 		operation := object{
-			"operationId": strings.TrimPrefix(r.path, "/v1/"),
+			"operationId": stdcmp.Or(r.id, operations.Replace(r.path)),
 			"summary":     r.summary,
-			"parameters":  parameters(r.query),
+			"parameters":  append(append(inPath(r.path), parameters("query", r.query)...), parameters("header", r.headers)...),
 			"responses": object{
-				"200":     response("what was asked for", r.media, s.of(r.answer)),
-				"default": response("why the request was refused", mediaProblem, problem),
+				"200":     response("the answer", r.media, s.of(r.answer)),
+				"default": response("the error of a request that failed", mediaProblem, problem),
 			},
 		}
 		if r.body != nil {
 			content := object{mediaJSON: object{"schema": s.of(r.body)}}
 			operation["requestBody"] = object{"required": true, "content": content}
 		}
-		paths[r.path] = object{strings.ToLower(r.method): operation}
+		item, _ := paths[r.path].(object)
+		if item == nil {
+			item = object{}
+			paths[r.path] = item
+		}
+		item[strings.ToLower(r.method)] = operation
 	}
 	return object{
 		"openapi": "3.1.0",
 		"info": object{
 			"title": "arpfabric", "version": "1",
-			"description": "How a running fabric is asked and told. Fields may be added, and are neither taken away nor " +
-				"given another meaning.",
+			"description": "The API of a running fabric. Later versions may add fields, but do not remove a field or " +
+				"change its meaning.",
 		},
 		"servers": []object{{
 			"url": "/",
@@ -92,27 +106,80 @@ func describe(t *testing.T) object {
 				" by default",
 		}},
 		"paths":      paths,
+		"x-commands": commandOutputs(s),
 		"components": object{"schemas": s.components},
 	}
 }
+
+// commandOutputs returns the schemas of what the commands write with --json.
+func commandOutputs(s schemas) object {
+	all := object{}
+	for command, output := range map[string]reflect.Type{
+		"ask":        reflect.TypeFor[arping.Summary](),
+		"check":      reflect.TypeFor[[]check.Result](),
+		"explain":    reflect.TypeFor[explain.Explanation](),
+		"lookup":     reflect.TypeFor[[]Binding](),
+		"ports":      reflect.TypeFor[[]Port](),
+		"reload":     reflect.TypeFor[Configuration](),
+		"replay":     reflect.TypeFor[replay.Summary](),
+		"status":     reflect.TypeFor[Status](),
+		"version":    reflect.TypeFor[build.Info](),
+		"violations": reflect.TypeFor[[]Violation](),
+		"watch":      reflect.TypeFor[Event](), // one a line
+
+		"allocate": reflect.TypeFor[NetworkBinding](),
+		"bindings": reflect.TypeFor[[]NetworkBinding](),
+		"free":     reflect.TypeFor[NetworkBinding](),
+
+		"bindings --free": reflect.TypeFor[[]FreeRange](),
+
+		"history": reflect.TypeFor[[]Change](),
+
+		"check --against-running": reflect.TypeFor[Plan](),
+		"reload --dry-run":        reflect.TypeFor[Plan](),
+
+		"violations clear": reflect.TypeFor[Cleared](),
+	} {
+		all["arpfabric "+command+" --json"] = s.of(output)
+	}
+	return all
+}
+
+// operations makes the ID of an operation from its path.
+var operations = strings.NewReplacer("/v1/", "", "networks/{network}/", "network-")
 
 func response(what, media string, schema object) object {
 	return object{"description": what, "content": object{media: object{"schema": schema}}}
 }
 
-func parameters(query []parameter) []object {
+// inPath describes the values in a path.
+func inPath(path string) []object {
 	all := []object{}
-	for _, p := range query {
-		schema := object{"type": "string"}
-		if p.repeatable {
-			schema = object{"type": "array", "items": schema}
+	for part := range strings.SplitSeq(path, "/") {
+		if name, isValue := strings.CutPrefix(part, "{"); isValue {
+			name = strings.TrimSuffix(name, "}")
+			meaning := map[string]string{"network": "the name of a network", "address": "an IPv4 address"}[name]
+			all = append(all, object{
+				"name": name, "in": "path", "required": true, "description": meaning, "schema": object{"type": "string"},
+			})
 		}
-		all = append(all, object{"name": p.name, "in": "query", "description": p.meaning, "schema": schema})
 	}
 	return all
 }
 
-// schemas makes the schemas of Go types. Those of this package become components.
+func parameters(in string, list []parameter) []object {
+	all := []object{}
+	for _, p := range list {
+		schema := object{"type": "string"}
+		if p.repeatable {
+			schema = object{"type": "array", "items": schema}
+		}
+		all = append(all, object{"name": p.name, "in": in, "description": p.meaning, "schema": schema})
+	}
+	return all
+}
+
+// schemas makes the schemas of Go types. Named types become components.
 type schemas struct {
 	words
 	components object
@@ -124,6 +191,8 @@ func (s schemas) of(t reflect.Type) object {
 		return object{"type": "string", "format": "date-time"}
 	case t == reflect.TypeFor[netip.Addr]():
 		return object{"type": "string"}
+	case t == reflect.TypeFor[json.RawMessage]():
+		return object{"type": "object"}
 	case t == reflect.TypeFor[[]byte]():
 		return object{"type": "string", "contentEncoding": "base64"}
 	case t.Kind() == reflect.Pointer:
@@ -137,16 +206,17 @@ func (s schemas) of(t reflect.Type) object {
 	}
 	return map[reflect.Kind]object{
 		reflect.String: {"type": "string"}, reflect.Bool: {"type": "boolean"},
-		reflect.Int: {"type": "integer"}, reflect.Uint64: {"type": "integer", "minimum": 0},
+		reflect.Int: {"type": "integer"}, reflect.Int64: {"type": "integer"}, reflect.Uint64: {"type": "integer", "minimum": 0},
+		reflect.Int32: {"type": "integer"}, reflect.Uint32: {"type": "integer", "minimum": 0},
 	}[t.Kind()]
 }
 
 func (s schemas) component(t reflect.Type) object {
-	name := t.Name()
+	name := prefixes[path.Base(t.PkgPath())] + t.Name()
 	if s.components[name] == nil {
 		c := object{"type": "string", "enum": s.values[name]}
 		if t.Kind() == reflect.Struct {
-			c = s.structure(t)
+			c = s.structure(name, t)
 		}
 		c["description"] = s.meanings[name]
 		s.components[name] = c
@@ -154,12 +224,22 @@ func (s schemas) component(t reflect.Type) object {
 	return object{"$ref": "#/components/schemas/" + name}
 }
 
-func (s schemas) structure(t reflect.Type) object {
+func (s schemas) structure(name string, t reflect.Type) object {
 	properties, required := object{}, []string{}
 	for f := range t.Fields() {
+		if f.Anonymous { // its keys are those of the structure
+			embedded := s.structure(f.Type.Name(), f.Type)
+			maps.Copy(properties, embedded["properties"].(object))
+			always, _ := embedded["required"].([]string)
+			required = append(required, always...)
+			continue
+		}
+		if !f.IsExported() {
+			continue
+		}
 		key, options, _ := strings.Cut(f.Tag.Get("json"), ",")
 		schema := s.of(f.Type)
-		if meaning := s.meanings[t.Name()+"."+f.Name]; meaning != "" {
+		if meaning := s.meanings[name+"."+f.Name]; meaning != "" {
 			schema["description"] = meaning
 		}
 		properties[key] = schema
@@ -174,18 +254,26 @@ func (s schemas) structure(t reflect.Type) object {
 	return c
 }
 
-// words is what the files with the types say in comments and constants.
+// prefixes distinguish the types of the packages that have types of the same name.
+var prefixes = map[string]string{"arping": "Ask", "build": "Build", "check": "Check", "config": "Check", "replay": "Replay"}
+
+// words has the comments and constants of the files with the types.
 type words struct {
+	prefix   string              // of the types in the current file
 	meanings map[string]string   // by Type and Type.Field
 	values   map[string][]string // the constants of a type
 }
 
 func readWords(t *testing.T) words {
 	t.Helper()
-	w := words{map[string]string{}, map[string][]string{}}
-	for _, name := range []string{"types.go", "../explain/explain.go", "../explain/ask.go"} {
+	w := words{"", map[string]string{}, map[string][]string{}}
+	for _, name := range []string{
+		"types.go", "bindings_types.go", "plan_types.go", "../explain/explain.go", "../explain/question.go", "../arping/json.go", "../build/build.go",
+		"../check/check.go", "../../config/problem.go", "../replay/summary.go",
+	} {
 		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ParseComments)
-		must(t, err)
+		labtest.Must(t, err)
+		w.prefix = prefixes[file.Name.Name]
 		w.read(file)
 	}
 	return w
@@ -209,32 +297,34 @@ func (w words) read(file *ast.File) {
 }
 
 func (w words) readType(spec *ast.TypeSpec, doc *ast.CommentGroup) {
-	name := spec.Name.Name
+	name := w.prefix + spec.Name.Name
 	w.meanings[name] = oneLine(doc.Text())
 	structure, ok := spec.Type.(*ast.StructType)
 	if !ok {
 		return
 	}
 	for _, field := range structure.Fields.List {
-		w.meanings[name+"."+field.Names[0].Name] = oneLine(field.Doc.Text() + field.Comment.Text())
+		for _, key := range field.Names { // an embedded struct has none
+			w.meanings[name+"."+key.Name] = oneLine(field.Doc.Text() + field.Comment.Text())
+		}
 	}
 }
 
 func (w words) readConstant(spec *ast.ValueSpec) {
-	if spec.Type == nil {
-		return // a table of the package's own
+	if spec.Type == nil || len(spec.Values) == 0 {
+		return // a variable, not a constant of a type
 	}
-	name := spec.Type.(*ast.Ident).Name
+	name := w.prefix + spec.Type.(*ast.Ident).Name
 	value, err := strconv.Unquote(spec.Values[0].(*ast.BasicLit).Value)
 	if err != nil {
-		panic(err) // it was parsed
+		panic(err) // the parser accepts no other literal
 	}
 	w.values[name] = append(w.values[name], value)
 }
 
 func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }
 
-// TestEveryRouteIsDescribed holds that the description has the routes, and no others.
+// TestEveryRouteIsDescribed checks that the description has exactly the routes of the server.
 func TestEveryRouteIsDescribed(t *testing.T) {
 	var described []string
 	for path, item := range load(t).Paths.Map() {
@@ -251,44 +341,58 @@ func TestEveryRouteIsDescribed(t *testing.T) {
 	}
 }
 
-// checkDescribed holds what was answered against the description.
+// pathOfRoute returns the path of a request's route, with names instead of values; its own path if it has no route.
+func pathOfRoute(r *http.Request) string {
+	for _, to := range routes {
+		if to.matches(r) {
+			return to.path
+		}
+	}
+	return r.URL.Path
+}
+
+// checkDescribed checks a request and its answer against the description.
 func checkDescribed(t *testing.T, doc *openapi3.T, r *http.Request, w *httptest.ResponseRecorder) {
 	t.Helper()
-	item := doc.Paths.Find(r.URL.Path)
+	item := doc.Paths.Find(pathOfRoute(r))
 	if item == nil || item.GetOperation(r.Method) == nil {
-		return // that there is no such thing is tested elsewhere
+		return // TestAnswers checks the answers to unknown paths and methods
 	}
 	route := &routers.Route{
-		Spec: doc, Path: r.URL.Path, PathItem: item, Method: r.Method, Operation: item.GetOperation(r.Method),
+		Spec: doc, Path: pathOfRoute(r), PathItem: item, Method: r.Method, Operation: item.GetOperation(r.Method),
 	}
 	request := &openapi3filter.RequestValidationInput{
-		Request: r, Route: route, Options: &openapi3filter.Options{MultiError: true},
+		Request: r, Route: route, PathParams: map[string]string{"network": r.PathValue("network"), "address": r.PathValue("address")}, Options: &openapi3filter.Options{MultiError: true},
 	}
 	if w.Code == http.StatusOK {
-		must(t, openapi3filter.ValidateRequest(r.Context(), request))
+		labtest.Must(t, openapi3filter.ValidateRequest(r.Context(), request))
 	}
-	for body := range bytes.Lines(w.Body.Bytes()) {
+	bodies := [][]byte{w.Body.Bytes()}
+	if w.Header().Get("Content-Type") == mediaLines {
+		bodies = bytes.SplitAfter(w.Body.Bytes(), []byte("\n"))
+	}
+	for _, body := range bodies {
 		if len(bytes.TrimSpace(body)) == 0 {
-			continue // a sign of life
+			continue // a keep-alive
 		}
 		answer := &openapi3filter.ResponseValidationInput{
 			RequestValidationInput: request, Status: w.Code, Header: w.Header(), Options: request.Options,
 		}
-		must(t, openapi3filter.ValidateResponse(r.Context(), answer.SetBodyBytes(body)))
+		labtest.Must(t, openapi3filter.ValidateResponse(r.Context(), answer.SetBodyBytes(body)))
 	}
 }
 
-// loadStrict loads the description so that it refuses fields that it does not name.
+// loadStrict loads the description and makes it reject fields that it does not name.
 func loadStrict(t *testing.T) *openapi3.T {
 	t.Helper()
 	data, err := os.ReadFile(descriptionFile)
-	must(t, err)
+	labtest.Must(t, err)
 	var description struct {
 		object
 		Components struct{ Schemas map[string]object }
 	}
-	must(t, json.Unmarshal(data, &description.object))
-	must(t, json.Unmarshal(data, &description))
+	labtest.Must(t, json.Unmarshal(data, &description.object))
+	labtest.Must(t, json.Unmarshal(data, &description))
 	for _, schema := range description.Components.Schemas {
 		if schema["type"] == "object" {
 			schema["additionalProperties"] = false
@@ -296,8 +400,8 @@ func loadStrict(t *testing.T) *openapi3.T {
 	}
 	description.object["components"] = object{"schemas": description.Components.Schemas}
 	data, err = json.Marshal(description.object)
-	must(t, err)
+	labtest.Must(t, err)
 	doc, err := openapi3.NewLoader().LoadFromData(data)
-	must(t, err)
+	labtest.Must(t, err)
 	return doc
 }

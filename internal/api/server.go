@@ -6,179 +6,230 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
-	"slices"
+	"net/url"
+	"reflect"
+	"strings"
 	"time"
 
+	"github.com/arpfabric/arpfabric/docs"
 	"github.com/arpfabric/arpfabric/internal/event"
 	"github.com/arpfabric/arpfabric/internal/explain"
-	"github.com/arpfabric/arpfabric/responder"
+	"github.com/arpfabric/arpfabric/responder/registry"
 	"golang.org/x/net/netutil"
 )
 
-// limits are what a server grants its clients, however many and hostile they are.
+// limits bound the memory, processor time and connections that clients can use, even hostile ones.
 type limits struct {
-	connections int
-	listeners   int // of events
-	header      int // bytes of a request but for its body
-	body        int // bytes of it, where there is one: a frame in hexadecimal, and something beside it
-	small       int // bytes of an answer that any client may leave unread, and
-	large       int // how many clients may be at reading a larger one
+	connections  int // at once; more clients wait
+	listeners    int // clients that stream events at once; more clients get 503
+	header       int // bytes of the request line and the headers
+	body         int // bytes of the body of a question: the largest frame in hexadecimal, and its other fields
+	smallAnswer  int // bytes; a longer answer is a large one
+	largeAnswers int // large answers in memory at once; more requests get 503
 
-	requestTimeout time.Duration // to send a request
-	idleTimeout    time.Duration // to the next request
-	reloadTimeout  time.Duration
-	patience       time.Duration // to read what was sent
+	requestTimeout time.Duration // for the client to send a request
+	idleTimeout    time.Duration // for the client to send its next request
+	reloadTimeout  time.Duration // for the fabric to reload
+	writeTimeout   time.Duration // for the client to read an answer, or a batch of events
 
-	maxValues int // of a filter, as each is compared with each frame
+	filterValues int // of one filter: each is compared with each frame
 }
 
-var usual = limits{
-	connections: 128, listeners: 16, header: 16 << 10, body: 136 << 10, small: 64 << 10, large: 16,
+var defaultLimits = limits{
+	connections: 128, listeners: 16, header: 16 << 10, body: 136 << 10, smallAnswer: 64 << 10, largeAnswers: 16,
 	requestTimeout: 5 * time.Second, idleTimeout: 30 * time.Second,
-	reloadTimeout: time.Minute, patience: 5 * time.Second,
-	maxValues: 64,
+	reloadTimeout: time.Minute, writeTimeout: 5 * time.Second,
+	filterValues: 64,
 }
 
-// Serve answers what is asked about f on l until ctx ends, and returns nil then.
-func Serve(ctx context.Context, l net.Listener, f Fabric, log *slog.Logger) error {
-	return newServer(f, usual).serve(ctx, l, log)
+// Serve serves the API of f on l until ctx ends, and returns nil then. It closes l. Besides root and this process's
+// user, the group of the given name may change allocations; "" is for none.
+func Serve(ctx context.Context, l net.Listener, f Fabric, writers string, log *slog.Logger) error {
+	s := newServer(f, defaultLimits)
+	if err := s.admitGroup(writers); err != nil {
+		l.Close()
+		return err
+	}
+	return s.serve(ctx, l, log)
 }
 
 type server struct {
-	fabric    Fabric
-	limits    limits
-	listeners chan struct{} // one for each that there is room for
-	large     chan struct{} // one for each large answer that is being read
+	fabric  Fabric
+	limits  limits
+	writers *writers
 
-	// turn is held by the one who asks the fabric: it takes a while to read what the kernel has counted on many ports,
-	// and to look for a MAC among a million bindings, and guests need the processors, too.
-	turn    chan struct{}
-	looking chan struct{} // held by the listener that looks for events
+	// Semaphores: a goroutine holds a slot by a value in the channel.
+	listenerSlots chan struct{}
+	largeAnswers  chan struct{}
+
+	// querySlot makes clients query the fabric one at a time. Reading the kernel's counters of many ports, or searching a
+	// million bindings for a MAC, takes a while, and must not take the processors from the answers to guests.
+	querySlot chan struct{}
+	eventSlot chan struct{} // held by the listener that takes events, for eventInterval
 }
 
 func newServer(f Fabric, l limits) *server {
 	return &server{
-		fabric: f, limits: l, listeners: make(chan struct{}, l.listeners), large: make(chan struct{}, l.large),
-		turn: make(chan struct{}, 1), looking: make(chan struct{}, 1),
+		fabric: f, limits: l, writers: newWriters(),
+		listenerSlots: make(chan struct{}, l.listeners), largeAnswers: make(chan struct{}, l.largeAnswers),
+		querySlot: make(chan struct{}, 1), eventSlot: make(chan struct{}, 1),
 	}
 }
 
 func (s *server) serve(ctx context.Context, l net.Listener, log *slog.Logger) error {
 	web := http.Server{
-		Handler:        s,
-		BaseContext:    func(net.Listener) context.Context { return ctx },
-		ReadTimeout:    s.limits.requestTimeout,
-		WriteTimeout:   s.limits.reloadTimeout + s.limits.patience, // until a handler sets its own
+		Handler:     s,
+		BaseContext: func(net.Listener) context.Context { return ctx },
+		ConnContext: withPeer,
+		ReadTimeout: s.limits.requestTimeout,
+		// From the end of the request's headers, so it includes a reload; send sets the deadline of the answer itself.
+		WriteTimeout:   s.limits.reloadTimeout + s.limits.writeTimeout,
 		IdleTimeout:    s.limits.idleTimeout,
 		MaxHeaderBytes: s.limits.header,
 		ErrorLog:       slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 	stop := context.AfterFunc(ctx, func() { web.Close() })
 	defer stop()
-	if err := web.Serve(netutil.LimitListener(l, s.limits.connections)); ctx.Err() == nil {
+	if err := web.Serve(netutil.LimitListener(peerListener{l}, s.limits.connections)); ctx.Err() == nil {
 		return fmt.Errorf("serving the API on %s: %w", l.Addr(), err)
 	}
 	return nil
 }
 
-// ServeHTTP finds the route.
+// ServeHTTP calls the handler of the route. It rejects parameters and a body that the route does not take.
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	var to route
-	if i := slices.IndexFunc(routes, func(to route) bool { return to.path == r.URL.Path }); i >= 0 {
-		to = routes[i]
+	to, methods := find(r)
+	hasUnwantedBody := r.ContentLength != 0 && to.body == nil
+	if hasUnwantedBody {
+		w.Header().Set("Connection", "close") // net/http would read the rest of the body for the next request
 	}
 	switch {
-	case r.ContentLength != 0 && to.body == nil:
-		w.Header().Set("Connection", "close") // rather than read the body
-		s.refuse(w, problem(http.StatusRequestEntityTooLarge, "a request has no body here"))
+	case len(methods) == 0:
+		s.sendProblem(w, problem(http.StatusNotFound, "unknown path %s; %s lists the paths", r.URL.Path, pathOpenAPI))
 	case to.handle == nil:
-		s.refuse(w, problem(http.StatusNotFound, "there is no %s here; docs/openapi.json says what there is", r.URL.Path))
-	case to.method != r.Method:
-		w.Header().Set("Allow", to.method)
-		s.refuse(w, problem(http.StatusMethodNotAllowed, "%s wants %s, not %s", to.path, to.method, r.Method))
+		all := strings.Join(methods, ", ")
+		w.Header().Set("Allow", all)
+		s.sendProblem(w, problem(http.StatusMethodNotAllowed, "%s takes %s, not %s", r.URL.Path, all, r.Method))
+	case hasUnwantedBody:
+		s.sendProblem(w, problem(http.StatusRequestEntityTooLarge, "this request takes no body"))
 	default:
+		if p := to.checkParameters(r.URL.Query()); p != nil {
+			s.sendProblem(w, p)
+			return
+		}
 		to.handle(s, w, r)
 	}
 }
 
-// inTurn makes a handler of a question to the fabric.
-func inTurn[T any](ask func(*server, *http.Request) (T, *Problem)) handler {
+// withQuerySlot makes a handler that runs query while it holds the query slot.
+func withQuerySlot[T any](query func(*server, *http.Request) (T, *Problem)) handler {
 	return func(s *server, w http.ResponseWriter, r *http.Request) {
 		select {
-		case s.turn <- struct{}{}:
+		case s.querySlot <- struct{}{}:
 		case <-r.Context().Done():
-			return // nobody waits for the answer
+			return // the client has disconnected
 		}
-		v, p := ask(s, r)
+		v, p := query(s, r)
 		data := encode(v)
-		<-s.turn
+		// Release the slot before the write: the client may read its answer slowly.
+		<-s.querySlot
 		if p != nil {
-			s.refuse(w, p)
+			s.sendProblem(w, p)
 			return
 		}
-		s.answer(w, data)
+		s.sendAnswer(w, data)
 	}
 }
 
 func encode(v any) []byte {
 	var b bytes.Buffer
-	if err := json.NewEncoder(&b).Encode(v); err != nil {
-		panic(err) // of our own types
+	if err := newEncoder(&b).Encode(v); err != nil {
+		panic(err) // a type of this package that JSON cannot hold
 	}
 	return b.Bytes()
 }
 
-// answer sends an answer, unless it is a large one and too many others are slow to read theirs.
-func (s *server) answer(w http.ResponseWriter, data []byte) {
-	if len(data) > s.limits.small {
+// newEncoder returns an encoder that keeps the > of a frame, and does not write \u003e: no answer becomes part of a page.
+func newEncoder(w io.Writer) *json.Encoder {
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	return e
+}
+
+// sendAnswer sends an answer. A large answer needs a slot, so that slow clients cannot fill the memory with answers.
+func (s *server) sendAnswer(w http.ResponseWriter, data []byte) {
+	if len(data) > s.limits.smallAnswer {
 		select {
-		case s.large <- struct{}{}:
-			defer func() { <-s.large }()
+		case s.largeAnswers <- struct{}{}:
+			defer func() { <-s.largeAnswers }()
 		default:
-			s.refuse(w, problem(http.StatusServiceUnavailable,
-				"too many clients are slow to read what they asked for; try again"))
+			s.sendProblem(w, problem(http.StatusServiceUnavailable,
+				"too many clients are still reading large answers; try again"))
 			return
 		}
 	}
 	s.send(w, http.StatusOK, mediaJSON, data)
 }
 
-// send gives a client some time to read what it is sent. Who has gone does not need it.
+// send sends a response, and gives the client writeTimeout to read it. An error means that the client has disconnected,
+// and needs no response.
 func (s *server) send(w http.ResponseWriter, status int, media string, data []byte) {
-	http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.limits.patience))
+	http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.limits.writeTimeout))
 	w.Header().Set("Content-Type", media)
 	w.WriteHeader(status)
 	w.Write(data)
 }
 
-// problem says why a request is refused.
+// problem makes the document of an error. The detail tells the user the cause and the remedy.
 func problem(status int, format string, args ...any) *Problem {
 	return &Problem{Title: http.StatusText(status), Status: status, Detail: fmt.Sprintf(format, args...)}
 }
 
-// refuse answers with a problem document.
-func (s *server) refuse(w http.ResponseWriter, p *Problem) {
+// sendProblem answers with a problem document (RFC 9457).
+func (s *server) sendProblem(w http.ResponseWriter, p *Problem) {
 	s.send(w, p.Status, mediaProblem, encode(p))
 }
 
 func (s *server) status(*http.Request) (Status, *Problem) { return s.fabric.Status(), nil }
 
+func (s *server) openAPI(w http.ResponseWriter, _ *http.Request) { s.sendAnswer(w, docs.OpenAPI) }
+
 func (s *server) ports(*http.Request) ([]Port, *Problem) { return s.fabric.Ports(), nil }
 
-func (s *server) violations(*http.Request) ([]Violation, *Problem) { return s.fabric.Violations(), nil }
+func (s *server) violations(r *http.Request) ([]Violation, *Problem) {
+	f, p := s.violationFilter(r)
+	if p != nil {
+		return nil, p
+	}
+	return s.fabric.Violations(f), nil
+}
 
-// bindings looks for ?address=, ?mac= or ?beginning=.
+func (s *server) clearViolations(r *http.Request) (Cleared, *Problem) {
+	if _, p := s.writers.admit(r); p != nil {
+		return Cleared{}, p
+	}
+	f, p := s.violationFilter(r)
+	if p != nil {
+		return Cleared{}, p
+	}
+	return Cleared{s.fabric.ClearViolations(f)}, nil
+}
+
+// bindings looks up ?address=, ?mac=, ?name= or ?beginning=.
 func (s *server) bindings(r *http.Request) ([]Binding, *Problem) {
 	query := r.URL.Query()
-	address, mac := query.Get("address"), query.Get("mac")
+	address, mac, name := query.Get("address"), query.Get("mac"), query.Get("name")
 	switch {
 	case len(query) != 1:
+	case name != "":
+		return s.fabric.LookupName(name), nil
 	case query.Has("beginning"):
-		return s.fabric.LookupBeginning(query.Get("beginning")), nil
+		return s.fabric.LookupTextPrefix(query.Get("beginning")), nil
 	case address != "":
 		addr, err := netip.ParseAddr(address)
 		if err != nil || !addr.Is4() {
@@ -187,22 +238,22 @@ func (s *server) bindings(r *http.Request) ([]Binding, *Problem) {
 		return s.fabric.LookupAddress(addr), nil
 	case mac != "":
 		hardware, err := net.ParseMAC(mac)
-		if err != nil || len(hardware) != len(responder.MAC{}) {
+		if err != nil || len(hardware) != len(registry.MAC{}) {
 			return nil, problem(http.StatusBadRequest, "%q is not a MAC", mac)
 		}
-		return s.fabric.LookupMAC(responder.MAC(hardware)), nil
+		return s.fabric.LookupMAC(registry.MAC(hardware)), nil
 	}
-	return nil, problem(http.StatusBadRequest, "ask for one of ?address=, ?mac= and ?beginning=")
+	return nil, problem(http.StatusBadRequest, "give exactly one of ?address=, ?mac=, ?name= and ?beginning=")
 }
 
-// explain reads the question before it has the turn: that may take a while.
+// explain reads the body before it takes the query slot: a client may send its body slowly.
 func (s *server) explain(w http.ResponseWriter, r *http.Request) {
 	q, p := s.question(w, r)
 	if p != nil {
-		s.refuse(w, p)
+		s.sendProblem(w, p)
 		return
 	}
-	inTurn(func(s *server, _ *http.Request) (explain.Explanation, *Problem) {
+	withQuerySlot(func(s *server, _ *http.Request) (explain.Explanation, *Problem) {
 		e, err := s.fabric.Explain(q)
 		if err != nil {
 			return e, problem(http.StatusBadRequest, "%s", err)
@@ -211,36 +262,73 @@ func (s *server) explain(w http.ResponseWriter, r *http.Request) {
 	})(s, w, r)
 }
 
-// question reads the body of a request.
+// question decodes the body of a request for an explanation.
 func (s *server) question(w http.ResponseWriter, r *http.Request) (q explain.Question, p *Problem) {
-	body := json.NewDecoder(http.MaxBytesReader(w, r.Body, int64(s.limits.body)))
-	body.DisallowUnknownFields()
-	err := body.Decode(&q)
-	_, isTooLong := errors.AsType[*http.MaxBytesError](err)
-	switch {
-	case isTooLong:
-		return q, problem(http.StatusRequestEntityTooLarge, "a question can't have more than %d bytes", s.limits.body)
-	case err != nil:
-		return q, problem(http.StatusBadRequest, "the body is no question as docs/openapi.json describes it: %s", err)
-	case (q.Line == "") == (q.Hex == ""):
-		return q, problem(http.StatusBadRequest, "ask for one of words and frame")
+	if p := s.decode(w, r, &q); p != nil {
+		return q, p
+	}
+	if (q.Line == "") == (q.Hex == "") {
+		return q, problem(http.StatusBadRequest, "give exactly one of words and frame")
 	}
 	return q, nil
 }
 
-// reload answers with the configuration that is in force then. Meanwhile others may ask.
+// decode decodes the body of a request.
+func (s *server) decode(w http.ResponseWriter, r *http.Request, into any) *Problem {
+	body := json.NewDecoder(http.MaxBytesReader(w, r.Body, int64(s.limits.body)))
+	body.DisallowUnknownFields()
+	err := body.Decode(into)
+	_, isTooLong := errors.AsType[*http.MaxBytesError](err)
+	switch {
+	case isTooLong:
+		return problem(http.StatusRequestEntityTooLarge, "the body is longer than %d bytes", s.limits.body)
+	case err != nil:
+		return problem(http.StatusBadRequest, "the body does not match %s: %s", pathOpenAPI, mistakeIn(err))
+	}
+	return nil
+}
+
+// mistakeIn says what is wrong with a body that could not be decoded.
+func mistakeIn(err error) string {
+	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		want := "another type"
+		switch wrong.Type.Kind() {
+		case reflect.String:
+			want = "a string"
+		case reflect.Struct:
+			want = "an object"
+		}
+		if wrong.Field == "" {
+			return fmt.Sprintf("it is of the type %s; want %s", wrong.Value, want)
+		}
+		return fmt.Sprintf("%s is of the type %s; want %s", wrong.Field, wrong.Value, want)
+	}
+	if errors.Is(err, io.EOF) {
+		return "it is empty; want a JSON object"
+	}
+	if field, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
+		return "unknown field " + field
+	}
+	if _, ok := errors.AsType[*time.ParseError](err); ok {
+		return "expires is not a time, such as 2026-12-24T18:00:00Z"
+	}
+	return "it is not valid JSON"
+}
+
+// reload reloads and answers with the configuration that is then in force. It takes the query slot only for the answer,
+// so that other clients can query the fabric during the reload.
 func (s *server) reload(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), s.limits.reloadTimeout)
 	defer cancel()
 	err := s.fabric.Reload(ctx)
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
-		s.refuse(w, problem(http.StatusGatewayTimeout,
-			"the configuration is not in force after %v; the log says what becomes of it", s.limits.reloadTimeout))
+		s.sendProblem(w, problem(http.StatusGatewayTimeout,
+			"the configuration is not in force after %v; see the log of arpfabric for the result", s.limits.reloadTimeout))
 	case err != nil:
-		s.refuse(w, problem(http.StatusUnprocessableEntity, "%s", err))
+		s.sendProblem(w, problem(http.StatusUnprocessableEntity, "%s", err))
 	default:
-		inTurn((*server).configuration)(s, w, r)
+		withQuerySlot((*server).configuration)(s, w, r)
 	}
 }
 
@@ -248,20 +336,34 @@ func (s *server) configuration(*http.Request) (Configuration, *Problem) {
 	return s.fabric.Status().Configuration, nil
 }
 
-// filter reads ?network=, ?port=, ?address=, ?reason= and ?action=, each as often as wanted.
-func (s *server) filter(r *http.Request) (event.Filter, *Problem) {
-	query := r.URL.Query()
+// filter parses ?network=, ?port=, ?address=, ?reason= and ?action=, which may all be repeated.
+func (s *server) filter(query url.Values) (event.Filter, *Problem) {
 	values := 0
-	for _, some := range query {
-		values += len(some)
+	for _, list := range query {
+		values += len(list)
 	}
-	if values > s.limits.maxValues {
+	if values > s.limits.filterValues {
 		return event.Filter{}, problem(http.StatusBadRequest,
-			"a filter can't have more than %d values; this one has %d", s.limits.maxValues, values)
+			"a filter takes at most %d values; this one has %d", s.limits.filterValues, values)
 	}
 	f, err := event.ParseFilter(query)
 	if err != nil {
 		return f, problem(http.StatusBadRequest, "%s", err)
 	}
 	return f, nil
+}
+
+// violationFilter parses the keys of filter, and ?since=.
+func (s *server) violationFilter(r *http.Request) (ViolationFilter, *Problem) {
+	var since time.Time
+	query := r.URL.Query()
+	if query.Has(keySince) {
+		var err error
+		if since, err = time.Parse(time.RFC3339Nano, query.Get(keySince)); err != nil {
+			return ViolationFilter{}, problem(http.StatusBadRequest, "%q is not a time as in RFC 3339", query.Get(keySince))
+		}
+		query.Del(keySince)
+	}
+	f, p := s.filter(query)
+	return ViolationFilter{f, since}, p
 }

@@ -13,16 +13,17 @@ import (
 	"time"
 )
 
-// Listen opens the unix socket of a fabric. Its user and group may use it, or, where one is named, that group. The
-// folder is made where there is none. A socket that a fabric has left behind is replaced; one that somebody answers on
-// is an error.
+// Listen opens the unix socket of the API at path, with the mode 0660. The socket belongs to the process's user, and to
+// group (a name or a number), or to the process's group if group is empty. Listen creates a missing folder, and
+// replaces the socket that a killed fabric has left. A socket on which a process answers is an error, and so is any
+// other file.
 func Listen(path, group string) (net.Listener, error) {
-	gid, err := groupID(group)
+	gid, err := groupID(group, "api.group")
 	if err != nil {
 		return nil, err
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return nil, fmt.Errorf("making the folder of the API's socket: %w", err)
+		return nil, fmt.Errorf("creating the folder of the API's socket: %w", err)
 	}
 	if err := removeStale(path); err != nil {
 		return nil, err
@@ -31,24 +32,25 @@ func Listen(path, group string) (net.Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the API's socket: %w", err)
 	}
-	if gid >= 0 && gid != os.Getegid() { // a service may not call chown at all
+	if gid >= 0 && gid != os.Getegid() { // the service's seccomp filter may forbid chown, even to the same group
 		if err := os.Chown(path, -1, gid); err != nil {
 			l.Close()
-			return nil, fmt.Errorf("giving the API's socket to group %s (be root, have CAP_CHOWN, or be in the group): %w",
+			return nil, fmt.Errorf("changing the group of the API's socket to %s (use root, CAP_CHOWN, or a group of the user): %w",
 				group, err)
 		}
 	}
 	return l, nil
 }
 
-// listen makes a socket for its user and group alone from the start.
+// listen opens the socket with the mode 0660 by the umask. A chmod afterwards would leave a moment in which any user
+// can connect. The umask belongs to the whole process, so files that other goroutines create meanwhile get it too.
 func listen(path string) (net.Listener, error) {
 	defer syscall.Umask(syscall.Umask(0o117))
 	return net.Listen("unix", path)
 }
 
-// groupID returns the number of a group, -1 for none.
-func groupID(group string) (int, error) {
+// groupID returns the number of a group that a key of the configuration names, or -1 if it names none.
+func groupID(group, key string) (int, error) {
 	if group == "" {
 		return -1, nil
 	}
@@ -57,12 +59,12 @@ func groupID(group string) (int, error) {
 	}
 	g, err := user.LookupGroup(group)
 	if err != nil {
-		return 0, fmt.Errorf("there is no group %s for the API's socket; make it, or change api.group", group)
+		return 0, fmt.Errorf("unknown group %s for the API's socket; create the group, or change %s", group, key)
 	}
 	return strconv.Atoi(g.Gid)
 }
 
-// removeStale removes a socket on which nobody answers.
+// removeStale removes a socket on which no process answers.
 func removeStale(path string) error {
 	info, err := os.Lstat(path)
 	switch {
@@ -71,12 +73,12 @@ func removeStale(path string) error {
 	case err != nil:
 		return fmt.Errorf("opening the API's socket: %w", err)
 	case info.Mode().Type() != fs.ModeSocket:
-		return fmt.Errorf("%s is in the way of the API's socket; remove it, or change api.socket", path)
+		return fmt.Errorf("%s exists and is not a socket; remove it, or change api.socket", path)
 	}
 	conn, err := net.DialTimeout("unix", path, time.Second)
 	if err == nil {
 		conn.Close()
-		return fmt.Errorf("another arpfabric answers on %s; give this one another api.socket", path)
+		return fmt.Errorf("another process answers on the API's socket %s; stop it, or change api.socket", path)
 	}
 	if errors.Is(err, syscall.ECONNREFUSED) {
 		return os.Remove(path)

@@ -10,35 +10,37 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/arpfabric/arpfabric/internal/lab/labtest"
 )
 
-// leaveBehind makes a socket on which nobody answers, as a fabric that was killed does.
+// leaveBehind makes a socket on which no process answers, as a killed fabric leaves it.
 func leaveBehind(t *testing.T, path string) {
 	t.Helper()
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
-	must(t, err)
+	labtest.Must(t, err)
 	l.SetUnlinkOnClose(false)
 	l.Close()
 }
 
 func TestListen(t *testing.T) {
-	defer syscall.Umask(syscall.Umask(0)) // a daemon's
+	defer syscall.Umask(syscall.Umask(0)) // a service may have no umask
 	path := filepath.Join(shortDir(t), "run", "arpfabric", "api.sock")
 	for _, prepare := range []func(){
-		func() {}, // the folder is made
+		func() {}, // Listen creates the folder
 		func() { leaveBehind(t, path) },
 	} {
 		prepare()
 		l, err := Listen(path, "")
-		must(t, err)
+		labtest.Must(t, err)
 		info, err := os.Lstat(path)
-		must(t, err)
+		labtest.Must(t, err)
 		if info.Mode() != os.ModeSocket|0o660 {
 			t.Errorf("the socket's mode is %v", info.Mode())
 		}
 		l.Close()
 		if _, err := os.Lstat(path); !os.IsNotExist(err) {
-			t.Errorf("after it was closed: %v", err)
+			t.Errorf("the closed socket remains: %v", err)
 		}
 	}
 	if umask := syscall.Umask(0); umask != 0 {
@@ -46,21 +48,21 @@ func TestListen(t *testing.T) {
 	}
 }
 
-// TestNeverOpen holds that the socket has its mode before anybody could connect: it is made with it.
-func TestNeverOpen(t *testing.T) {
+// TestMode checks that the socket has its mode from the start, before another user can connect.
+func TestMode(t *testing.T) {
 	defer syscall.Umask(syscall.Umask(0))
 	path := filepath.Join(shortDir(t), "api.sock")
 	l, err := listen(path)
-	must(t, err)
+	labtest.Must(t, err)
 	defer l.Close()
 	info, err := os.Lstat(path)
-	must(t, err)
+	labtest.Must(t, err)
 	if info.Mode().Perm() != 0o660 {
-		t.Errorf("the socket's mode is %v when it is made", info.Mode())
+		t.Errorf("the new socket's mode is %v", info.Mode())
 	}
 }
 
-// TestGroup gives the socket to a group that the user is in, or, as root, to any.
+// TestGroup gives the socket to a group of the user or, as root, to any group.
 func TestGroup(t *testing.T) {
 	gid := os.Getegid()
 	if os.Geteuid() == 0 {
@@ -68,13 +70,13 @@ func TestGroup(t *testing.T) {
 	}
 	number := uint32(gid)
 	group, err := user.LookupGroupId(strconv.Itoa(gid))
-	must(t, err)
+	labtest.Must(t, err)
 	for _, name := range []string{group.Name, group.Gid} {
 		path := filepath.Join(shortDir(t), "api.sock")
 		l, err := Listen(path, name)
-		must(t, err)
+		labtest.Must(t, err)
 		info, err := os.Lstat(path)
-		must(t, err)
+		labtest.Must(t, err)
 		if got := info.Sys().(*syscall.Stat_t).Gid; got != number || info.Mode().Perm() != 0o660 {
 			t.Errorf("group %s: the socket is of group %d, mode %v", name, got, info.Mode())
 		}
@@ -85,21 +87,21 @@ func TestGroup(t *testing.T) {
 func TestListenFails(t *testing.T) {
 	dir := shortDir(t)
 	inDir := func(name string) string { return filepath.Join(dir, name) }
-	must(t, os.WriteFile(inDir("file"), nil, 0o600))
-	must(t, os.Mkdir(inDir("folder"), 0o700))
+	labtest.Must(t, os.WriteFile(inDir("file"), nil, 0o600))
+	labtest.Must(t, os.Mkdir(inDir("folder"), 0o700))
 	live, err := net.Listen("unix", inDir("live"))
-	must(t, err)
+	labtest.Must(t, err)
 	defer live.Close()
 	long := inDir(strings.Repeat("x", 108-len(inDir(""))))
 	tests := []struct{ name, path, group, want string }{
-		{"somebody answers", inDir("live"), "", "another arpfabric answers on " + inDir("live") +
-			"; give this one another api.socket"},
-		{"a file", inDir("file"), "", inDir("file") + " is in the way of the API's socket; remove it, or change api.socket"},
+		{"another process answers", inDir("live"), "", "another process answers on the API's socket " + inDir("live") +
+			"; stop it, or change api.socket"},
+		{"a file", inDir("file"), "", inDir("file") + " exists and is not a socket; remove it, or change api.socket"},
 		{"a folder", inDir("folder"), "", inDir("folder") +
-			" is in the way of the API's socket; remove it, or change api.socket"},
-		{"a file for a folder", inDir("file/api.sock"), "", "making the folder of the API's socket: mkdir " + inDir("file") +
+			" exists and is not a socket; remove it, or change api.socket"},
+		{"a file for a folder", inDir("file/api.sock"), "", "creating the folder of the API's socket: mkdir " + inDir("file") +
 			": not a directory"},
-		{"no group", inDir("api.sock"), "nobodys", "there is no group nobodys for the API's socket; make it, or change api.group"},
+		{"no group", inDir("api.sock"), "nobodys", "unknown group nobodys for the API's socket; create the group, or change api.group"},
 		{"too long", long, "", "opening the API's socket: listen unix " + long + ": bind: invalid argument"},
 	}
 	for _, tt := range tests {
@@ -115,10 +117,10 @@ func TestListenFails(t *testing.T) {
 		})
 	}
 	if _, err := os.Stat(inDir("file")); err != nil {
-		t.Errorf("the file in the way: %v", err)
+		t.Errorf("Listen removed the file: %v", err)
 	}
 	var d net.Dialer
 	conn, err := d.DialContext(context.Background(), "unix", inDir("live"))
-	must(t, err)
+	labtest.Must(t, err)
 	conn.Close()
 }

@@ -1,77 +1,119 @@
 package api
 
 import (
+	"fmt"
+	"iter"
 	"net/netip"
 	"time"
+
+	"github.com/arpfabric/arpfabric/responder/registry"
 )
 
-// Status is how a fabric is.
+// Status is the state of a fabric.
 type Status struct {
-	Version       string        `json:"version"` // what was built
+	Version       string        `json:"version"` // of the program
 	PID           int           `json:"pid"`
 	Started       time.Time     `json:"started"`
 	Configuration Configuration `json:"configuration"`
 	Networks      []Network     `json:"networks"` // by name
 	Guard         Guard         `json:"guard"`
+	Store         *Store        `json:"store,omitzero"` // of the allocations; absent if nothing was allocated yet
 
-	// Reasons is how often each reason was the verdict, on all ports that there are now.
+	// Reasons counts the verdicts on frames by reason, on all current ports.
 	Reasons map[string]uint64 `json:"reasons"`
-	Refused uint64            `json:"refused"` // frames that were not on the allow-list, on the same ports
+	Refused uint64            `json:"refused"` // frames that were not on the allow-list, on all current ports
 
 	Violations Violations `json:"violations"`
 	Losses     Losses     `json:"losses"`
 }
 
-// Configuration is what is in force, and what has become of attempts to change it.
+// Configuration is the configuration that is in force, with the result of the last reload.
 type Configuration struct {
-	Files      []string   `json:"files"` // that it was read from, the YAML file first
+	Files      []string   `json:"files"` // from which it was read, the YAML file first
 	Loaded     time.Time  `json:"loaded"`
-	Generation uint64     `json:"generation"`         // 1 at the start, one more with each reload that succeeds
+	Generation uint64     `json:"generation"`         // 1 at the start, and one more after each reload that succeeds
 	Failures   uint64     `json:"failures"`           // reloads that failed
-	LastError  string     `json:"last_error"`         // of the last reload; "" if it succeeded. May have several lines
-	FailedAt   *time.Time `json:"failed_at,omitzero"` // when the last reload failed
+	LastError  string     `json:"last_error"`         // of the last reload; may have several lines, and is "" if the reload succeeded
+	FailedAt   *time.Time `json:"failed_at,omitzero"` // when the last reload failed; absent if it succeeded
+
+	// NeedRestart has the keys that the fabric still uses as they were at its start, though the files have other values.
+	NeedRestart []string `json:"need_restart,omitzero"`
 }
 
-// Network is a network as it is in force.
+// Network is a network of the configuration that is in force.
 type Network struct {
 	Name     string `json:"name"`
 	Mode     string `json:"mode"`   // vpc or classic
-	Attach   string `json:"attach"` // "bridge br0 vlan 10 (uplink eth1)"
-	Guard    string `json:"guard"`  // full, arp or none, as always where the mode is classic
+	Attach   string `json:"attach"` // such as "bridge br0 vlan 10 (uplink eth1)"
+	Guard    string `json:"guard"`  // full, arp or none; always none if the mode is classic
 	Bindings int    `json:"bindings"`
-	Ports    int    `json:"ports"` // guest ports there are now
+	Ports    int    `json:"ports"` // current guest ports
+
+	// Findings says what on the machine differs from the configuration, such as an uplink that is no member of the bridge.
+	Findings []string `json:"findings,omitzero"`
+	WaitsFor string   `json:"waits_for,omitzero"` // why the network has not started, and what to do; absent if it has
 }
 
-// Guard is the state of the rules in the kernel.
+// Store is where allocations are kept.
+type Store struct {
+	Folder      string `json:"folder"`
+	Allocations int    `json:"allocations"` // of all networks, also of those that are not in the configuration
+
+	// OtherNetworks are the networks that have allocations, but are not in the configuration.
+	OtherNetworks []string `json:"other_networks,omitzero"`
+}
+
+// Guard is the state of the guard, the rules in the kernel.
 type Guard struct {
-	Reinstalled uint64 `json:"reinstalled"` // how often it was put back after somebody had changed it
+	Reinstalled uint64 `json:"reinstalled"` // times that arpfabric installed it again because another program had changed it
 }
 
-// Violations counts the records of who used an identity that is not theirs.
+// Violations counts the records of guests that used a MAC or an address that is not their own.
 type Violations struct {
 	Records   int    `json:"records"`
-	Forgotten uint64 `json:"forgotten"` // records that have made room for others
+	Forgotten uint64 `json:"forgotten"` // records that arpfabric deleted to make room for others
 }
 
-// Losses counts what the fabric did not see.
+// Losses counts frames and messages that the fabric did not read, or could not assign to a port.
 type Losses struct {
-	Frames uint64 `json:"frames"` // how often the kernel threw frames away because they were not read in time
-	Events uint64 `json:"events"` // and messages about interfaces and rules, after which all is read anew
-	Strays uint64 `json:"strays"` // frames from interfaces that were no port (any more)
+	Frames uint64 `json:"frames"` // times that the kernel dropped frames because the fabric did not read them in time
+	Events uint64 `json:"events"` // times that the kernel dropped messages about interfaces and rules; the fabric then reads the whole state again
+	Strays uint64 `json:"strays"` // frames from interfaces that were not a port, or no longer a port
 }
 
-// Port is a port, and what its frames were.
+// Port is a current port, with the verdicts on its frames.
 type Port struct {
 	Network string            `json:"network"`
 	Name    string            `json:"name"`
 	Index   int               `json:"index"` // ifindex
 	Kind    PortKind          `json:"kind"`
-	MAC     string            `json:"mac"` // the interface's own, which is not its guest's
-	Reasons map[string]uint64 `json:"reasons"`
+	MAC     string            `json:"mac"`     // of the interface on the host, not of the guest
+	Reasons map[string]uint64 `json:"reasons"` // number of verdicts by reason
 	Refused uint64            `json:"refused"` // frames that were not on the allow-list
+
+	// MACs are registered MACs that are behind the port, at most MaxPortMACs. They are absent where the bridge, and not the
+	// fabric, knows the locations: without the full guard.
+	MACs []LocatedMAC `json:"macs,omitzero"`
 }
 
-// PortKind is who is behind a port.
+// MaxPortMACs is the most MACs that are listed for a port.
+const MaxPortMACs = 100
+
+// LocatedMAC is a MAC behind a port.
+type LocatedMAC struct {
+	MAC   string    `json:"mac"`
+	Since time.Time `json:"since"`
+	From  string    `json:"from"` // binding, arp, rarp, ipv4, dhcp, ipv6, or bridge: how the fabric knows it
+}
+
+// Location is the port behind which a MAC is.
+type Location struct {
+	Port  string    `json:"port"`
+	Since time.Time `json:"since"`
+	From  string    `json:"from"` // binding, arp, rarp, ipv4, dhcp, ipv6, or bridge: how the fabric knows it
+}
+
+// PortKind tells what is behind a port.
 type PortKind string
 
 // The kinds of ports.
@@ -81,54 +123,85 @@ const (
 	Host      PortKind = "host" // the host's own stack
 )
 
-// Violation is a record of who used an identity that is not theirs.
+// Violation is a record of a guest that used a MAC or an address that is not its own.
 type Violation struct {
 	Network string     `json:"network"`
 	Port    string     `json:"port"`
 	Reason  string     `json:"reason"`
-	Action  string     `json:"action"`         // what became of the frames; pass where the mode is classic
-	MAC     string     `json:"mac"`            // that the frames came from
-	Address netip.Addr `json:"address"`        // that they claimed; "" for none
-	Target  netip.Addr `json:"target"`         // that they were for; "" for none
-	Owner   *Binding   `json:"owner,omitzero"` // whose the claimed address is
+	Action  string     `json:"action"`         // drop, or pass if the mode is classic
+	MAC     string     `json:"mac"`            // source MAC of the frames
+	Address netip.Addr `json:"address"`        // address that the frames use, or probe for; "" if they name none
+	Target  netip.Addr `json:"target"`         // address that the frames are for; "" if they name none
+	Owner   *Binding   `json:"owner,omitzero"` // binding of the address; absent if it has none
 	First   time.Time  `json:"first"`
 	Last    time.Time  `json:"last"`
 	Count   uint64     `json:"count"`
 }
 
+// Cleared is the result of clearing violations.
+type Cleared struct {
+	Records int `json:"records"` // that were removed
+}
+
 // Binding is a binding of a network's registry.
 type Binding struct {
 	Network string     `json:"network"`
-	First   netip.Addr `json:"first"`
-	Last    netip.Addr `json:"last"` // the same as first for one address
+	First   netip.Addr `json:"first"` // "" if the binding is of a MAC alone, without an address
+	Last    netip.Addr `json:"last"`  // the same as first if the binding is of one address
 	MAC     string     `json:"mac"`
 	Name    string     `json:"name"`
-	Port    string     `json:"port"`   // the only one that its owner may use; "" for any
-	Origin  string     `json:"origin"` // file:line
+	Port    string     `json:"port"`   // the only port that the owner may use; "" for any
+	Origin  string     `json:"origin"` // file:line, or store:revision
+
+	// MACs are the MACs between which the addresses move, that of the present holder included; absent if they do not move.
+	MACs []string `json:"macs,omitzero"`
+
+	// Routes are the prefixes that the owner forwards as a router; absent if it is none.
+	Routes []string `json:"routes,omitzero"`
+
+	// Location is where the MAC is, in answers about bindings; absent if the fabric does not know.
+	Location *Location `json:"location,omitzero"`
 }
 
-// MostBindings is how many bindings of one MAC are told.
-const MostBindings = 1000
+// BindingOf describes a binding of a network, without its location.
+func BindingOf(network string, b registry.Binding) Binding {
+	return Binding{
+		Network: network, First: b.First, Last: b.Last, MAC: b.MAC.String(), Name: b.Name, Port: b.Port,
+		Origin: b.Origin.String(), MACs: texts(b.Candidates.All()), Routes: texts(b.Routes.All()),
+	}
+}
 
-// Event is the verdict on a frame, or, with no frame, word of events that were lost.
+// texts returns values as text, or nil if there are none.
+func texts[T fmt.Stringer](values iter.Seq[T]) (list []string) {
+	for v := range values {
+		list = append(list, v.String())
+	}
+	return list
+}
+
+// MaxBindings is the most bindings that a look-up of one MAC returns.
+const MaxBindings = 1000
+
+// Event is the verdict on a frame, or, with only time and lost, a report of lost events.
 type Event struct {
-	Time    time.Time `json:"time"`
-	Network string    `json:"network,omitempty"`
-	Port    string    `json:"port,omitempty"`
-	Action  string    `json:"action,omitempty"`
-	Reason  string    `json:"reason,omitempty"`
-	DryRun  bool      `json:"dry_run,omitempty"` // the mode is classic: the frame went on its way all the same
-	Words   string    `json:"words,omitempty"`   // tcpdump's
-	Frame   []byte    `json:"frame,omitempty"`   // its beginning, at most 128 bytes, in base64
-	Length  int       `json:"length,omitempty"`  // of the whole frame, in bytes
-	Lost    uint64    `json:"lost,omitempty"`    // how many did not reach this listener, which was too slow, or too many came for all of them
+	Time        time.Time `json:"time"`
+	Network     string    `json:"network,omitempty"`
+	Port        string    `json:"port,omitempty"`
+	Action      string    `json:"action,omitempty"`
+	Reason      string    `json:"reason,omitempty"`
+	DryRun      bool      `json:"dry_run,omitempty"`     // the mode is classic: the bridge forwarded the frame, whatever the verdict
+	Undelivered string    `json:"undelivered,omitempty"` // the cause for which the answer did not reach the requester, a program of the host
+	Words       string    `json:"words,omitempty"`       // the frame as tcpdump prints it
+	Frame       []byte    `json:"frame,omitempty"`       // the first 128 bytes of the frame at most, in base64
+	Length      int       `json:"length,omitempty"`      // of the whole frame, in bytes
+	Lost        uint64    `json:"lost,omitempty"`        // number of events that this client did not get, because it read too slowly or there were too many for all clients
 }
 
-// Problem says why a request failed (RFC 9457).
+// Problem is the error document of a request that failed (RFC 9457).
 type Problem struct {
 	Title  string `json:"title"` // of the HTTP status
 	Status int    `json:"status"`
-	Detail string `json:"detail"` // what was wrong and what to do; may have several lines
+	Detail string `json:"detail"` // the cause and the remedy; may have several lines
 }
 
 // Error returns the detail.

@@ -1,6 +1,6 @@
-// Package build says what this program was built from, as the Go toolchain noted it in the binary.
+// Package build reports the program's version, from the build information that the Go toolchain stores in the binary.
 //
-// It knows no more than that. A build without the repository's history, as in the image, is told by the linker.
+// A build without the repository's history, such as the image's, sets the version with the linker's -X flag.
 package build
 
 import (
@@ -10,46 +10,47 @@ import (
 	"strings"
 )
 
-// Info is what a program was built from. What is not known is empty.
+// Info describes a build. A string is empty if it is unknown.
 type Info struct {
 	Version  string `json:"version"`            // of the module: a tag, a pseudo-version, or (devel)
-	Revision string `json:"revision,omitempty"` // the commit
+	Revision string `json:"revision,omitempty"` // hash of the commit
 	Time     string `json:"time,omitempty"`     // of the commit, RFC 3339
-	Dirty    bool   `json:"dirty"`              // there were changes that are not in the commit
-	Go       string `json:"go"`                 // the toolchain's version
+	Dirty    bool   `json:"dirty"`              // the working tree had uncommitted changes
+	Go       string `json:"go"`                 // version of the toolchain
 	OS       string `json:"os"`
 	Arch     string `json:"arch"`
 }
 
-// What the linker was told (-X), where the toolchain can't know it.
+// Set by the linker (-X) in a build without the repository's history. Must stay variables of this name.
 var version, revision string
 
-// Read returns what the running program was built from.
+// Read returns the build information of the running program.
 func Read() Info {
-	noted, ok := debug.ReadBuildInfo()
+	stored, ok := debug.ReadBuildInfo()
 	if !ok {
-		noted = &debug.BuildInfo{}
+		stored = &debug.BuildInfo{}
 	}
-	return infoOf(noted)
+	return infoOf(stored)
 }
 
-func infoOf(noted *debug.BuildInfo) Info {
+func infoOf(stored *debug.BuildInfo) Info {
 	setting := map[string]string{}
-	for _, s := range noted.Settings {
+	for _, s := range stored.Settings {
 		setting[s.Key] = s.Value
 	}
 	return Info{
-		Version:  cmp.Or(version, noted.Main.Version),
+		Version:  cmp.Or(version, stored.Main.Version),
 		Revision: cmp.Or(revision, setting["vcs.revision"]),
 		Time:     setting["vcs.time"],
 		Dirty:    setting["vcs.modified"] == "true",
-		Go:       noted.GoVersion,
+		Go:       stored.GoVersion,
 		OS:       setting["GOOS"],
 		Arch:     setting["GOARCH"],
 	}
 }
 
-// String writes the version, the revision where it is known, and the toolchain and the platform, a line each.
+// String returns the version, the revision if it is known, and the toolchain with the platform, each on a line of its
+// own.
 func (i Info) String() string {
 	lines := []string{"arpfabric " + i.Version}
 	if i.Revision != "" {

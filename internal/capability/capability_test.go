@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// inChild tells the test program what to do in a process whose capabilities it may change.
+// inChild names the environment variable with the scenario for a child process, whose capabilities may change.
 const inChild = "ARPFABRIC_TEST_CAPABILITY"
 
 func TestMain(m *testing.M) {
@@ -34,21 +34,21 @@ var scenarios = map[string]func() error{
 	"raises what is permitted": func() error {
 		return raise(unix.CapUserData{Permitted: needed}, "0000000000003000")
 	},
-	"raises what is there of it": func() error {
+	"raises a part": func() error {
 		return raise(unix.CapUserData{Permitted: 1 << unix.CAP_NET_RAW}, "0000000000002000")
 	},
 	"has nothing to raise": func() error {
 		return raise(unix.CapUserData{}, "0000000000000000")
 	},
-	"is raised already": func() error {
+	"is already raised": func() error {
 		return raise(unix.CapUserData{Permitted: needed, Effective: needed}, "0000000000003000")
 	},
 }
 
-// raise begins with some capabilities, and holds that those that are effective in all threads are then the wanted ones.
-func raise(begin unix.CapUserData, want string) error {
-	if err := set(sets{begin}); err != nil {
-		return fmt.Errorf("beginning with %+v: %w", begin, err)
+// raise sets capabilities, calls Raise, and expects the wanted effective capabilities in all threads.
+func raise(initial unix.CapUserData, want string) error {
+	if err := set(sets{initial}); err != nil {
+		return fmt.Errorf("setting %+v: %w", initial, err)
 	}
 	if err := Raise(); err != nil {
 		return err
@@ -79,10 +79,10 @@ func TestRaise(t *testing.T) {
 			child.SysProcAttr = privileged()
 			out, err := child.CombinedOutput()
 			if strings.Contains(string(out), syscall.ENOTSUP.Error()) {
-				t.Skip("the test program has cgo, as the race detector wants it")
+				t.Skip("the test program uses cgo, which the race detector needs")
 			}
 			if errors.Is(err, unix.EPERM) && os.Getenv("CI") != "true" {
-				t.Skip("this machine does not let you make user namespaces")
+				t.Skip("this machine does not allow user namespaces")
 			}
 			if err != nil {
 				t.Errorf("%v: %s", err, out)
@@ -91,7 +91,7 @@ func TestRaise(t *testing.T) {
 	}
 }
 
-// privileged gives the child of an ordinary user the capabilities in a user namespace.
+// privileged gives an ordinary user's child the capabilities in a user namespace.
 func privileged() *syscall.SysProcAttr {
 	if os.Geteuid() == 0 {
 		return nil

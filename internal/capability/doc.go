@@ -1,8 +1,8 @@
-// Package capability makes use of the capabilities that the program's file grants it.
+// Package capability raises the capabilities that the program's file grants.
 //
-// A program that is not root gets capabilities(7) from its file, as in the container image. There the file grants
-// them as permitted and not as effective: Linux refuses to start a file that grants an effective capability which the
-// container does not have, and what needs none, such as `arpfabric check`, must start all the same.
+// In the container image, an ordinary user gets capabilities(7) from the program's file. The file grants them as
+// permitted but not as effective, because Linux refuses to start a file with an effective capability that the container
+// lacks, and commands that need none, such as `arpfabric check`, must start anyway.
 //
-// It does not say which capabilities are missing. What needs one says so when it is refused.
+// The package does not report missing capabilities. Each operation that needs one reports its own failure.
 package capability

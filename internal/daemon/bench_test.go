@@ -14,31 +14,31 @@ import (
 	"github.com/arpfabric/arpfabric/internal/api"
 	"github.com/arpfabric/arpfabric/internal/daemon"
 	"github.com/arpfabric/arpfabric/internal/lab"
-	"github.com/arpfabric/arpfabric/internal/load"
+	"github.com/arpfabric/arpfabric/internal/loadgen"
 )
 
-// BenchmarkClients lets a guest ask while 64 clients of the API do their worst, each kind in turn. An op is three
-// thousand requests without them, with them, and while they do the same to the API of a fabric that answers no guest: what
-// is lost to the processors that they take. The metrics are medians: how many times later than without clients 99
-// of 100 answers had arrived.
+// BenchmarkClients measures a guest's requests while 64 hostile clients use the API, one kind after the other. An op is
+// three thousand requests without clients, with clients, and with clients that use the API of another process: that
+// shows the share of the delay that is due to the clients' use of the processors. The metrics are medians: the ratio of
+// the 99th percentile of the latency with clients to that without.
 func BenchmarkClients(b *testing.B) {
 	guest, socket := startBench(b)
 	elsewhere := filepath.Join(b.TempDir(), "elsewhere.sock")
 	b.Cleanup(startClients(b, "elsewhere", elsewhere))
-	kinds := []string{"slow", "deaf", "hearing", "greedy"}
-	if testing.Short() { // to see that it runs
+	kinds := []string{"slow", "unread", "reading", "greedy"}
+	if testing.Short() { // only check that it runs
 		kinds = kinds[:1]
 	}
-	order := benchOrder(3000, 1)
-	order.Pause = 200 * time.Microsecond
+	job := benchJob(3000, 1)
+	job.Pause = 200 * time.Microsecond
 	seen := map[string][]float64{}
 	for range b.N {
 		for _, kind := range kinds {
-			without := float64(ask(b, guest, order).P99)
+			without := float64(ask(b, guest, job).P99)
 			seen["quiet-p99-ns"] = append(seen["quiet-p99-ns"], without)
 			for suffix, of := range map[string]string{"": socket, "-elsewhere": elsewhere} {
 				stop := startClients(b, kind, of)
-				with := float64(ask(b, guest, order).P99)
+				with := float64(ask(b, guest, job).P99)
 				stop()
 				unit := kind + "-p99-ratio" + suffix
 				seen[unit] = append(seen[unit], with/without)
@@ -48,16 +48,17 @@ func BenchmarkClients(b *testing.B) {
 	report(b, seen)
 }
 
-// BenchmarkWatch lets a guest ask as fast as it is answered, without and with one that watches. An op is a hundred thousand
-// requests of each, in turn. The metrics are medians: what is left of the answers, and how many there are without.
+// BenchmarkWatch measures a guest that sends requests as fast as it gets answers, without and with a client that
+// watches. An op is a hundred thousand requests of each. The metrics are medians: the answers a second without the
+// client, and the ratio of those with it to those without.
 func BenchmarkWatch(b *testing.B) {
 	guest, socket := startBench(b)
-	order := benchOrder(100_000, 64)
+	job := benchJob(100_000, 64)
 	seen := map[string][]float64{}
 	for range b.N {
-		without := rate(ask(b, guest, order), order)
+		without := rate(ask(b, guest, job), job)
 		stop := startClients(b, "watch", socket)
-		with := rate(ask(b, guest, order), order)
+		with := rate(ask(b, guest, job), job)
 		stop()
 		seen["replies/s"] = append(seen["replies/s"], without)
 		seen["watched-ratio"] = append(seen["watched-ratio"], with/without)
@@ -65,7 +66,7 @@ func BenchmarkWatch(b *testing.B) {
 	report(b, seen)
 }
 
-func rate(r load.Result, o load.Order) float64 { return float64(o.Requests) / r.Took.Seconds() }
+func rate(r loadgen.Result, j loadgen.Job) float64 { return float64(j.Requests) / r.Took.Seconds() }
 
 func report(b *testing.B, seen map[string][]float64) {
 	for unit, values := range seen {
@@ -74,9 +75,9 @@ func report(b *testing.B, seen map[string][]float64) {
 	}
 }
 
-func ask(b *testing.B, guest *lab.Guest, o load.Order) load.Result {
+func ask(b *testing.B, guest *lab.Guest, j loadgen.Job) loadgen.Result {
 	b.Helper()
-	result, err := load.Ask(o, guest.Start)
+	result, err := loadgen.Run(j, guest.Start)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -88,13 +89,13 @@ var (
 	benchMAC   = net.HardwareAddr{2, 0, 6, 0xde, 0x54, 0xa8}
 )
 
-// benchOrder asks for the addresses of a range.
-func benchOrder(requests, burst int) load.Order {
-	o := load.Order{Interface: "eth0", Sender: benchGuest, Requests: requests, Burst: burst}
+// benchJob returns a job that asks for the 200 addresses of a range in turn.
+func benchJob(requests, burst int) loadgen.Job {
+	j := loadgen.Job{Interface: "eth0", Sender: benchGuest, Requests: requests, Burst: burst}
 	for i := range 200 {
-		o.Targets = append(o.Targets, netip.AddrFrom4([4]byte{10, 239, 1, byte(i + 1)}))
+		j.Targets = append(j.Targets, netip.AddrFrom4([4]byte{10, 239, 1, byte(i + 1)}))
 	}
-	return o
+	return j
 }
 
 const benchConfig = `
@@ -107,14 +108,14 @@ api: {socket: %q}
 log: {level: error}
 `
 
-// startBench runs a daemon, and returns a guest of it and its socket.
+// startBench runs a daemon, and returns a guest on its bridge and the socket of its API.
 func startBench(b *testing.B) (guest *lab.Guest, socket string) {
 	b.Helper()
 	if err := lab.AddBridge("br0"); err != nil {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { lab.DeleteLink("br0") })
-	guest, err := lab.AddGuest(lab.GuestConfig{Name: "asker", Port: "vnet1", Bridge: "br0", MAC: benchMAC})
+	guest, err := lab.AddGuest(lab.GuestConfig{Name: "requester", Port: "vnet1", Bridge: "br0", MAC: benchMAC})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -17,7 +17,8 @@ import (
 	"github.com/arpfabric/arpfabric/internal/event"
 )
 
-// clientsVariable and socketVariable make the test program be clients of the fabric on a socket.
+// If the environment variable clientsVariable names a kind, the test program runs clients of this kind, on the socket
+// that socketVariable names.
 const (
 	clientsVariable = "ARPFABRIC_CLIENTS"
 	socketVariable  = "ARPFABRIC_SOCKET"
@@ -25,11 +26,11 @@ const (
 
 const manyClients = 64
 
-// kinds are the clients that there are, and what they are compared with. Each begins anew whenever it is thrown out.
+// kinds has the kinds of clients, and a server to compare with. A client connects again when the server disconnects it.
 var kinds = map[string]func(socket string){
-	// send a byte of their requests every now and then
+	// send their requests byte by byte
 	"slow": func(socket string) {
-		crowd(socket, func(conn net.Conn) error {
+		runMany(socket, func(conn net.Conn) error {
 			for {
 				if _, err := io.WriteString(conn, "G"); err != nil {
 					return err
@@ -38,9 +39,9 @@ var kinds = map[string]func(socket string){
 			}
 		})
 	},
-	// ask for violations, or for events, and never read what they are sent
-	"deaf": func(socket string) {
-		crowd(socket, func(conn net.Conn) error {
+	// ask for violations and for events, and never read the answers
+	"unread": func(socket string) {
+		runMany(socket, func(conn net.Conn) error {
 			for _, path := range []string{"violations", "events"} {
 				fmt.Fprintf(conn, "GET /v1/%s HTTP/1.1\r\nHost: arpfabric\r\n\r\n", path)
 			}
@@ -52,17 +53,17 @@ var kinds = map[string]func(socket string){
 			}
 		})
 	},
-	// ask for events, as many as may, and read them
-	"hearing": func(socket string) {
-		crowd(socket, func(conn net.Conn) error {
+	// ask for events, as many clients as are allowed, and read them
+	"reading": func(socket string) {
+		runMany(socket, func(conn net.Conn) error {
 			fmt.Fprint(conn, "GET /v1/events HTTP/1.1\r\nHost: arpfabric\r\n\r\n")
 			_, err := io.Copy(io.Discard, conn)
 			return err
 		})
 	},
-	// ask as fast as they are answered
+	// send the next request as soon as the answer to the last one has arrived
 	"greedy": func(socket string) {
-		crowd(socket, func(conn net.Conn) error {
+		runMany(socket, func(conn net.Conn) error {
 			answers := bufio.NewReader(conn)
 			for {
 				fmt.Fprint(conn, "GET /v1/status HTTP/1.1\r\nHost: arpfabric\r\n\r\n")
@@ -76,14 +77,14 @@ var kinds = map[string]func(socket string){
 			}
 		})
 	},
-	// `arpfabric watch`, but that it writes nothing
+	// `arpfabric watch`, except that it writes nothing
 	"watch": func(socket string) {
 		err := api.NewClient(socket).Watch(context.Background(), event.Filter{}, func() (func(api.Event) error, error) {
 			return func(api.Event) error { return nil }, nil
 		})
 		log.Fatal(err)
 	},
-	// no client, but the API of a fabric that has as many verdicts as the one that is measured, and no guests
+	// not a client: the API of a fabric without guests, with as many verdicts as the fabric that is measured
 	"elsewhere": func(socket string) {
 		l, err := api.Listen(socket, "")
 		if err != nil {
@@ -100,11 +101,11 @@ var kinds = map[string]func(socket string){
 				f.Publish(&e)
 			}
 		}()
-		log.Fatal(api.Serve(context.Background(), l, f, slog.Default()))
+		log.Fatal(api.Serve(context.Background(), l, f, "", slog.Default()))
 	},
 }
 
-// idleFabric answers the questions that the clients ask.
+// idleFabric answers the requests of the clients.
 type idleFabric struct {
 	api.Fabric
 	event.Stream
@@ -112,14 +113,15 @@ type idleFabric struct {
 
 func (f *idleFabric) Status() api.Status { return api.Status{} }
 
-func (f *idleFabric) Violations() []api.Violation { return nil }
+func (f *idleFabric) Violations(api.ViolationFilter) []api.Violation { return nil }
+func (f *idleFabric) ClearViolations(api.ViolationFilter) int        { return 0 }
 
-func (f *idleFabric) Listen(filter event.Filter, room int) *event.Listener {
-	return f.Stream.Listen(filter, room)
+func (f *idleFabric) Listen(filter event.Filter, capacity int) *event.Listener {
+	return f.Stream.Listen(filter, capacity)
 }
 
-// crowd has many clients do something with a connection each.
-func crowd(socket string, do func(net.Conn) error) {
+// runMany runs do in many clients, each with a connection of its own, again and again.
+func runMany(socket string, do func(net.Conn) error) {
 	for range manyClients {
 		go func() {
 			for {
@@ -135,14 +137,14 @@ func crowd(socket string, do func(net.Conn) error) {
 	select {}
 }
 
-// beClients is what this process does if it was started for it.
-func beClients() {
-	if be, ok := kinds[os.Getenv(clientsVariable)]; ok {
-		be(os.Getenv(socketVariable))
+// runClients runs clients and does not return, if startClients has started this process.
+func runClients() {
+	if run, ok := kinds[os.Getenv(clientsVariable)]; ok {
+		run(os.Getenv(socketVariable))
 	}
 }
 
-// startClients starts a process of clients. They go with the function that it returns.
+// startClients starts a process that runs clients, or the server "elsewhere". The function that it returns ends it.
 func startClients(b *testing.B, kind, socket string) (stop func()) {
 	b.Helper()
 	cmd := exec.Command("/proc/self/exe")
@@ -151,6 +153,6 @@ func startClients(b *testing.B, kind, socket string) (stop func()) {
 	if err := cmd.Start(); err != nil {
 		b.Fatal(err)
 	}
-	time.Sleep(300 * time.Millisecond) // in which they connect
+	time.Sleep(300 * time.Millisecond) // until they have connected
 	return func() { cmd.Process.Kill(); cmd.Wait() }
 }

@@ -11,90 +11,136 @@ import (
 
 	"github.com/arpfabric/arpfabric/config"
 	"github.com/arpfabric/arpfabric/internal/api"
-	"github.com/arpfabric/arpfabric/internal/capability"
+	"github.com/arpfabric/arpfabric/internal/daemon/systemd"
+	"github.com/arpfabric/arpfabric/internal/datapath/nft"
 	"github.com/arpfabric/arpfabric/internal/fabric"
 	"github.com/arpfabric/arpfabric/internal/reload"
-	"github.com/arpfabric/arpfabric/internal/service"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 )
 
-// A daemon is a fabric with what is around it.
+// A daemon is a fabric with its reloader. It implements [api.Fabric].
 type daemon struct {
-	log      *slog.Logger
-	fabric   *fabric.Fabric
-	reloader *reload.Reloader
-	started  time.Time
+	log         *slog.Logger
+	fabric      *fabric.Fabric
+	reloader    *reload.Reloader
+	allocations *allocations
+	started     time.Time
 }
 
-// Run runs the fabric of a configuration file in this network namespace until ctx ends. The log goes to standard
-// error.
+// Run runs the fabric of a configuration in this network namespace until ctx ends, and returns nil then. It reads the
+// configuration at path by [config.LoadOnce], and reloads it by [config.Load]. The log goes to standard error.
 func Run(ctx context.Context, path string) error {
+	// First: SIGHUP would end the process otherwise, and one that arrives during the start must lead to a reload after it.
 	hangups := make(chan os.Signal, 1)
-	signal.Notify(hangups, unix.SIGHUP) // first, so that one that comes while it starts is a reload after that
-	if err := capability.Raise(); err != nil {
-		return err
-	}
+	signal.Notify(hangups, unix.SIGHUP)
 	debug.SetGCPercent(gcPercent)
 	started := time.Now()
-	cfg, err := config.Load(path)
+	cfg, err := config.LoadOnce(path)
 	if err != nil {
 		return err
 	}
 	log, end := openLog(cfg.Log, os.Stderr)
 	defer end()
-	f := fabric.New(cfg, log)
-	d := &daemon{log: log, fabric: f, reloader: reload.New(log, cfg, started, f.Reload), started: started}
-	signal.Ignore(unix.SIGPIPE) // who reads the log may end
+	signal.Ignore(unix.SIGPIPE) // the reader of the log may exit; guests still need answers
+	return serve(ctx, cfg, log, started, hangups, func() {})
+}
 
-	systemd := service.New(log)
-	d.reloader.Tell(systemd.Reloading, systemd.Reloaded)
+// Serve is like Run, for a program that has other uses for the process and its signals. It calls ready when the networks
+// are guarded and the API answers.
+func Serve(ctx context.Context, cfg *config.Config, log *slog.Logger, ready func()) error {
+	return serve(ctx, cfg, log, time.Now(), nil, ready)
+}
+
+func serve(
+	ctx context.Context, cfg *config.Config, log *slog.Logger, started time.Time, signals <-chan os.Signal, ready func(),
+) error {
+	d, err := newDaemon(cfg, log, started)
+	if err != nil {
+		return err
+	}
+	defer d.allocations.close()
+	return d.run(ctx, cfg, signals, ready)
+}
+
+// run runs the daemon of cfg until ctx ends. It reloads at each signal.
+func (d *daemon) run(ctx context.Context, cfg *config.Config, signals <-chan os.Signal, ready func()) error {
+	manager := systemd.New(d.log)
+	d.reloader.Notify(manager.Reloading, func(inForce *config.Config, err error) {
+		d.forgetDetached(inForce)
+		manager.Reloaded(d.fabric.Config(), err)
+	})
+	d.restoreViolations(d.fabric.Config())
 
 	tasks, ctx := errgroup.WithContext(ctx)
-	tasks.Go(func() error { return f.Run(ctx) })
+	tasks.Go(func() error { return d.fabric.Run(ctx) })
 	tasks.Go(func() error {
 		select {
-		case <-f.Ready():
+		case <-d.fabric.Ready():
 		case <-ctx.Done():
 			return nil
 		}
-		if l := d.openAPI(cfg.API); l != nil { // who is told that it is ready may ask at once
-			tasks.Go(func() error { d.serveAPI(ctx, l); return nil })
+		// Open the socket before the notification: a unit that starts after this one may use the API at once.
+		if l := d.openAPI(cfg.API); l != nil {
+			tasks.Go(func() error { d.serveAPI(ctx, l, cfg.API.Writers); return nil })
 		}
+		tasks.Go(func() error { d.allocations.run(ctx); return nil })
 		tasks.Go(func() error { d.serveMetrics(ctx, cfg.Metrics); return nil })
-		tasks.Go(func() error { systemd.KeepAlive(ctx, f.Alive); return nil })
-		systemd.Ready(cfg)
-		d.reloader.Run(ctx, hangups)
-		systemd.Stopping()
+		tasks.Go(func() error { d.keepViolations(ctx, violationsFile(cfg.API)); return nil })
+		tasks.Go(func() error { manager.KeepAlive(ctx, d.fabric.Alive); return nil })
+		manager.Ready(d.fabric.Config())
+		ready()
+		d.reloader.Run(ctx, signals)
+		manager.Stopping()
 		return nil
 	})
 	return tasks.Wait()
 }
 
-// gcPercent keeps garbage small beside a large registry. There is next to none but when one is loaded.
+// newDaemon makes a daemon of a configuration, with the allocations of its store.
+func newDaemon(cfg *config.Config, log *slog.Logger, started time.Time) (*daemon, error) {
+	a := newAllocations(log, cfg.Store)
+	m, err := a.merge(cfg)
+	if err != nil {
+		a.close()
+		return nil, err
+	}
+	f := fabric.New(m.config, log, nft.New())
+	a.fabric = f
+	a.take(m)
+	return &daemon{
+		log: log, fabric: f, allocations: a, reloader: reload.New(log, cfg, started, a.reload), started: started,
+	}, nil
+}
+
+// Release removes the guard that a stopped fabric has left: see [fabric.Release].
+func Release() (removed []string, err error) { return fabric.Release(nft.New()) }
+
+// gcPercent limits garbage to a fifth of the live memory, most of which is the registry. The collector rarely runs, as
+// only loading a registry makes much garbage.
 const gcPercent = 20
 
-// openAPI opens the socket for operators, if there is to be one. That it can't is no reason to leave guests without
-// answers.
+// openAPI opens the socket of the API, and returns nil if the configuration has none. It only logs an error: guests
+// need answers also without the API.
 func (d *daemon) openAPI(c config.API) net.Listener {
 	if c.Socket == "" {
 		return nil
 	}
 	l, err := api.Listen(c.Socket, c.Group)
 	if err != nil {
-		d.warnOfNoAPI(err)
+		d.warnAPIUnavailable(err)
 		return nil
 	}
 	return l
 }
 
-// serveAPI answers operators until ctx ends.
-func (d *daemon) serveAPI(ctx context.Context, l net.Listener) {
-	if err := api.Serve(ctx, l, d, d.log); err != nil {
-		d.warnOfNoAPI(err)
+// serveAPI serves the API until ctx ends.
+func (d *daemon) serveAPI(ctx context.Context, l net.Listener, writers string) {
+	if err := api.Serve(ctx, l, d, writers, d.log); err != nil {
+		d.warnAPIUnavailable(err)
 	}
 }
 
-func (d *daemon) warnOfNoAPI(err error) {
-	d.log.Warn("there is no API, and so no 'arpfabric status' and the like", "error", err)
+func (d *daemon) warnAPIUnavailable(err error) {
+	d.log.Warn("API socket unavailable: status, watch, explain and the like will not work", "error", err)
 }

@@ -1,6 +1,6 @@
-// Package daemon runs a fabric as a service: it loads the configuration, loads it again when it changes, and lets
-// operators ask and Prometheus fetch metrics.
+// Package daemon runs a fabric as a service: it loads the configuration, reloads it when a file changes, serves the API
+// and the metrics, and notifies systemd.
 //
-// It puts the fabric together with what is around it, and does none of the work: see internal/fabric, internal/reload,
-// internal/api and internal/metrics.
+// It only assembles the packages that do the work: internal/fabric, internal/reload, internal/api, internal/metrics and
+// internal/daemon/systemd.
 package daemon

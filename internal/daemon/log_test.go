@@ -26,7 +26,7 @@ func pipe(t *testing.T) (reader, writer *os.File) {
 	return reader, writer
 }
 
-// TestLogIsWrittenAtTheEnd holds that no line is lost that fits into the queue, whoever is slow.
+// TestLogIsWrittenAtTheEnd checks that end writes all lines that fit into the queue, also to a slow reader.
 func TestLogIsWrittenAtTheEnd(t *testing.T) {
 	const lines = 1000
 	t.Cleanup(func() { goleak.VerifyNone(t) })
@@ -55,7 +55,7 @@ func TestLogIsWrittenAtTheEnd(t *testing.T) {
 	}
 }
 
-// TestLogThatIsReadLate logs more than there is room for, and then reads: what is missing is said where it is.
+// TestLogThatIsReadLate logs more than the queue holds, and then reads: a line at the gap counts the missing lines.
 func TestLogThatIsReadLate(t *testing.T) {
 	t.Cleanup(func() { goleak.VerifyNone(t) })
 	reader, writer := pipe(t)
@@ -100,7 +100,7 @@ func TestLogThatIsReadLate(t *testing.T) {
 	end()
 }
 
-// TestLogThatIsNeverRead ends although nobody reads what is queued, and what would be written then does not wait.
+// TestLogThatIsNeverRead checks that end returns although nobody reads the log, and that a later write does not block.
 func TestLogThatIsNeverRead(t *testing.T) {
 	t.Cleanup(func() { goleak.VerifyNone(t) })
 	_, writer := pipe(t)

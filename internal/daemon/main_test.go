@@ -4,12 +4,12 @@ import (
 	"os"
 	"testing"
 
-	"github.com/arpfabric/arpfabric/internal/lab"
-	"github.com/arpfabric/arpfabric/internal/load"
+	"github.com/arpfabric/arpfabric/internal/lab/labtest"
+	"github.com/arpfabric/arpfabric/internal/loadgen"
 )
 
 func TestMain(m *testing.M) {
-	load.ObeyOrder()
-	beClients()
-	os.Exit(lab.RunTests(m))
+	loadgen.RunChild()
+	runClients()
+	os.Exit(labtest.RunTests(m))
 }

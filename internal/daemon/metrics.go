@@ -9,23 +9,23 @@ import (
 	"github.com/arpfabric/arpfabric/internal/metrics"
 )
 
-// serveMetrics lets Prometheus fetch metrics until ctx ends. That it can't is no reason to leave guests without
-// answers.
+// serveMetrics serves metrics until ctx ends, if the configuration has an address for them. It only logs an error:
+// guests need answers also without metrics.
 func (d *daemon) serveMetrics(ctx context.Context, c config.Metrics) {
 	if c.Listen == "" {
 		return
 	}
 	l, err := net.Listen("tcp", c.Listen)
 	if err == nil {
-		err = metrics.Serve(ctx, l, d.figures, d.log)
+		err = metrics.Serve(ctx, l, d.snapshot, d.fabric.Alive, d.log)
 	}
 	if err != nil {
-		d.log.Warn("there are no metrics until the next start", "listen", c.Listen, "error", err)
+		d.log.Warn("metrics unavailable until the next start", "listen", c.Listen, "error", err)
 	}
 }
 
-func (d *daemon) figures() metrics.Figures {
-	return metrics.Figures{
+func (d *daemon) snapshot() metrics.Snapshot {
+	return metrics.Snapshot{
 		Build:     build.Read(),
 		Networks:  d.fabric.Config().Networks,
 		Ports:     d.fabric.Counts(),

@@ -4,6 +4,8 @@ import (
 	"context"
 	"net/netip"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/arpfabric/arpfabric/config"
@@ -12,8 +14,8 @@ import (
 	"github.com/arpfabric/arpfabric/internal/event"
 	"github.com/arpfabric/arpfabric/internal/explain"
 	"github.com/arpfabric/arpfabric/internal/fabric"
-	"github.com/arpfabric/arpfabric/internal/violation"
 	"github.com/arpfabric/arpfabric/responder"
+	"github.com/arpfabric/arpfabric/responder/registry"
 )
 
 // The methods in this file make the daemon an [api.Fabric].
@@ -24,8 +26,9 @@ func (d *daemon) Status() api.Status {
 	s := api.Status{
 		Version: build.Read().Version, PID: os.Getpid(), Started: d.started,
 		Configuration: d.configuration(),
-		Networks:      networks(d.fabric.Config().Networks, ports),
+		Networks:      d.networks(ports),
 		Guard:         api.Guard{Reinstalled: troubles.Reinstalled},
+		Store:         d.allocations.status(),
 		Reasons:       map[string]uint64{},
 		Violations: api.Violations{
 			Records: d.fabric.Violations().Len(), Forgotten: d.fabric.Violations().Forgotten(),
@@ -39,7 +42,7 @@ func (d *daemon) Status() api.Status {
 	return s
 }
 
-// addReasons adds a port's reasons to counts by name.
+// addReasons adds the number of verdicts on a port's frames to counts by the name of their reason.
 func addReasons(to map[string]uint64, p fabric.PortCounts) {
 	for reason, n := range p.Reasons() {
 		to[reason.String()] += n
@@ -48,36 +51,51 @@ func addReasons(to map[string]uint64, p fabric.PortCounts) {
 
 func (d *daemon) configuration() api.Configuration {
 	r := d.reloader.Status()
-	c := api.Configuration{Files: r.Files, Loaded: r.Loaded, Generation: r.Generation, Failures: r.Failures}
+	c := api.Configuration{
+		Files: absolute(r.Files), Loaded: r.Loaded, Generation: r.Generation, Failures: r.Failures, NeedRestart: r.NeedRestart,
+	}
 	if r.LastError != nil {
 		c.LastError, c.FailedAt = r.LastError.Error(), &r.FailedAt
 	}
 	return c
 }
 
-func networks(configs []config.Network, ports []fabric.PortCounts) []api.Network {
+// absolute makes the paths of files absolute, for clients that run in other folders.
+func absolute(files []string) []string {
+	all := slices.Clone(files)
+	for i, file := range files {
+		if path, err := filepath.Abs(file); err == nil && file != config.Stdin {
+			all[i] = path
+		}
+	}
+	return all
+}
+
+func (d *daemon) networks(ports []fabric.PortCounts) []api.Network {
+	configs, waiting, findings := d.fabric.Config().Networks, d.fabric.Waiting(), d.fabric.Findings()
 	all := make([]api.Network, 0, len(configs))
 	guests := fabric.GuestPorts(ports)
 	for _, c := range configs {
 		all = append(all, api.Network{
 			Name: c.Name, Mode: string(c.Mode), Attach: c.Attach.String(), Guard: string(c.GuardInForce()),
-			Bindings: c.Registry.Len(), Ports: guests[c.Name],
+			Bindings: c.Registry.Len(), Ports: guests[c.Name], WaitsFor: waiting[c.Name],
+			Findings: slices.Concat(findings[c.Name], d.allocations.findings(c.Name)),
 		})
 	}
 	return all
 }
 
-var portKinds = map[fabric.PortKind]api.PortKind{
-	fabric.GuestPort: api.GuestPort, fabric.Uplink: api.Uplink, fabric.Host: api.Host,
+var portKinds = map[responder.PortKind]api.PortKind{
+	responder.GuestPort: api.GuestPort, responder.Uplink: api.Uplink, responder.Host: api.Host,
 }
 
 // Ports implements [api.Fabric].
 func (d *daemon) Ports() []api.Port {
-	all := []api.Port{}
+	all, behind := []api.Port{}, d.macsBehind()
 	for _, p := range d.fabric.Counts() {
 		port := api.Port{
 			Network: p.Network, Name: p.Port, Index: p.Index, Kind: portKinds[p.Kind], MAC: p.MAC.String(),
-			Reasons: map[string]uint64{}, Refused: p.Refused,
+			Reasons: map[string]uint64{}, Refused: p.Refused, MACs: behind[[2]string{p.Network, p.Port}],
 		}
 		addReasons(port.Reasons, p)
 		all = append(all, port)
@@ -85,33 +103,25 @@ func (d *daemon) Ports() []api.Port {
 	return all
 }
 
-// Violations implements [api.Fabric].
-func (d *daemon) Violations() []api.Violation {
-	all := []api.Violation{}
-	for _, r := range d.fabric.Violations().All() {
-		all = append(all, inJSON(r))
+// macsBehind returns the MACs behind each port, by network and port.
+func (d *daemon) macsBehind() map[[2]string][]api.LocatedMAC {
+	behind := map[[2]string][]api.LocatedMAC{}
+	for _, l := range d.fabric.Locations() {
+		at := [2]string{l.Network, l.Port}
+		if len(behind[at]) < api.MaxPortMACs {
+			behind[at] = append(behind[at], api.LocatedMAC{MAC: l.MAC.String(), Since: l.Since, From: string(l.From)})
+		}
 	}
-	return all
+	return behind
 }
 
-func inJSON(r violation.Record) api.Violation {
-	v := api.Violation{
-		Network: r.Network, Port: r.Port, Reason: r.Reason.String(), Action: r.Action.String(),
-		MAC: r.MAC.String(), Address: r.Claimed(), Target: r.Target,
-		First: r.First, Last: r.Last, Count: r.Count,
+// located returns a binding with its location.
+func located(f registries, network string, b registry.Binding) api.Binding {
+	found := api.BindingOf(network, b)
+	if l, ok := f.Location(network, b.MAC); ok {
+		found.Location = &api.Location{Port: l.Port, Since: l.Since, From: string(l.From)}
 	}
-	if r.Owner != (responder.Binding{}) {
-		owner := binding(r.Network, r.Owner)
-		v.Owner = &owner
-	}
-	return v
-}
-
-func binding(network string, b responder.Binding) api.Binding {
-	return api.Binding{
-		Network: network, First: b.First, Last: b.Last, MAC: b.MAC.String(),
-		Name: b.Name, Port: b.Port, Origin: b.Origin.String(),
-	}
+	return found
 }
 
 // LookupAddress implements [api.Fabric].
@@ -119,47 +129,57 @@ func (d *daemon) LookupAddress(addr netip.Addr) []api.Binding {
 	all := []api.Binding{}
 	for _, n := range d.fabric.Config().Networks {
 		if b, ok := n.Registry.Lookup(addr); ok {
-			all = append(all, binding(n.Name, b))
+			all = append(all, located(d.fabric, n.Name, b))
 		}
 	}
 	return all
 }
 
 // LookupMAC implements [api.Fabric].
-func (d *daemon) LookupMAC(mac responder.MAC) []api.Binding {
-	return d.search(api.MostBindings, func(b responder.Binding) bool { return b.MAC == mac })
+func (d *daemon) LookupMAC(mac registry.MAC) []api.Binding {
+	return d.search(api.MaxBindings, func(b registry.Binding) bool { return b.MAC == mac || b.Candidates.Contains(mac) })
 }
 
-// Explain implements [api.Fabric]. Of a port that is not there now it says what the configuration makes of it.
+// LookupName implements [api.Fabric].
+func (d *daemon) LookupName(name string) []api.Binding {
+	return d.search(api.MaxBindings, func(b registry.Binding) bool { return b.Name == name })
+}
+
+// Explain implements [api.Fabric]. It explains by the configuration alone if the question names no port, or an interface
+// of a network that sees no ports there, such as one that waits.
 func (d *daemon) Explain(q explain.Question) (explain.Explanation, error) {
-	var places []explain.Place
-	for _, e := range d.fabric.Entries(q.Network, q.Port) {
-		places = append(places, explain.Place{Network: e.Network, In: e.In, Host: e.Kind == fabric.Host})
+	if ingresses := d.fabric.Ingresses(q.Network, q.Port); len(ingresses) > 0 {
+		return q.AnswerAt(ingresses)
 	}
-	if len(places) == 0 {
-		return q.Answer(d.fabric.Config().Networks)
+	networks := d.fabric.Config().Networks
+	if ports := d.fabric.PortNames(q.Network); len(ports) > 0 {
+		if err := q.CheckPort(networks, ports); err != nil {
+			return explain.Explanation{}, err
+		}
 	}
-	return q.AnswerAt(places)
+	return q.Answer(networks)
 }
 
-// mostBeginnings is how many bindings are told whose address begins somehow: as many as a shell shows.
-const mostBeginnings = 100
+// maxTextPrefixBindings is enough for the completion of an address in a shell.
+const maxTextPrefixBindings = 100
 
-// LookupBeginning implements [api.Fabric].
-func (d *daemon) LookupBeginning(text string) []api.Binding {
-	return d.search(mostBeginnings, func(b responder.Binding) bool { return strings.HasPrefix(b.First.String(), text) })
+// LookupTextPrefix implements [api.Fabric].
+func (d *daemon) LookupTextPrefix(text string) []api.Binding {
+	return d.search(maxTextPrefixBindings, func(b registry.Binding) bool {
+		return !b.IsAlone() && strings.HasPrefix(b.First.String(), text)
+	})
 }
 
-// search returns the bindings that fit, by network and address, and no more than so many.
-func (d *daemon) search(most int, fits func(responder.Binding) bool) []api.Binding {
+// search returns the first bindings that match, at most limit, sorted by network and address.
+func (d *daemon) search(limit int, match func(registry.Binding) bool) []api.Binding {
 	all := []api.Binding{}
 	for _, n := range d.fabric.Config().Networks {
 		for b := range n.Registry.All() {
-			if len(all) == most {
+			if len(all) == limit {
 				return all
 			}
-			if fits(b) {
-				all = append(all, binding(n.Name, b))
+			if match(b) {
+				all = append(all, located(d.fabric, n.Name, b))
 			}
 		}
 	}
@@ -170,4 +190,6 @@ func (d *daemon) search(most int, fits func(responder.Binding) bool) []api.Bindi
 func (d *daemon) Reload(ctx context.Context) error { return d.reloader.Reload(ctx) }
 
 // Listen implements [api.Fabric].
-func (d *daemon) Listen(f event.Filter, room int) *event.Listener { return d.fabric.Listen(f, room) }
+func (d *daemon) Listen(f event.Filter, capacity int) *event.Listener {
+	return d.fabric.Listen(f, capacity)
+}

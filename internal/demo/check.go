@@ -9,59 +9,59 @@ import (
 	"github.com/arpfabric/arpfabric/responder"
 )
 
-// A scene is what was seen of the story in one mode.
-type scene struct {
+// A result has the frames and verdicts of the scenario in one mode.
+type result struct {
 	mode     config.Mode
-	lines    map[string][]line           // by guest
-	verdicts map[responder.Reason]uint64 // the fabric's, about app's frames
+	lines    map[string][]line           // by the guest that sent or received them
+	verdicts map[responder.Reason]uint64 // of the fabric on app's frames
 }
 
-// A line is one ARP frame as a guest saw it.
+// A line is one ARP frame that a guest sent or received.
 type line struct {
-	at   time.Duration // since the scene began
-	sent bool          // by this guest
-	text string        // as tcpdump has it
+	at   time.Duration // since the start of the scenario
+	sent bool          // by this guest; received otherwise
+	text string        // as tcpdump prints it
 }
 
 func (l line) String() string {
 	if l.sent {
 		return "sent " + l.text
 	}
-	return "seen " + l.text
+	return "received " + l.text
 }
 
-// expected returns the scene as it should be, without times.
-func expected(mode config.Mode) scene {
-	s := scene{mode: mode, lines: map[string][]line{}, verdicts: map[responder.Reason]uint64{}}
-	for _, step := range story {
-		s.verdicts[step.verdict]++
-		s.expect(app.Name, line{sent: true, text: step.sent})
+// expected returns the correct result of a mode, without times.
+func expected(mode config.Mode) result {
+	r := result{mode: mode, lines: map[string][]line{}, verdicts: map[responder.Reason]uint64{}}
+	for _, step := range scenario {
+		r.verdicts[step.verdict]++
+		r.expect(app.Name, line{sent: true, text: step.sent})
 		if mode == config.Classic {
-			s.expectFlooding(step)
+			r.expectFlooding(step)
 		}
 		if answer := step.answer(mode); answer != "" {
-			s.expect(app.Name, line{text: answer})
+			r.expect(app.Name, line{text: answer})
 		}
 	}
-	return s
+	return r
 }
 
-// expectFlooding is what the guests other than app see, and say, where nothing keeps it from them.
-func (s scene) expectFlooding(step step) {
-	for _, g := range step.hearers() {
-		s.expect(g.Name, line{text: step.sent})
+// expectFlooding adds the frames that the guests except app receive and send if the bridge floods app's broadcasts.
+func (r result) expectFlooding(step step) {
+	for _, g := range step.receivers() {
+		r.expect(g.Name, line{text: step.sent})
 		if g.Name == step.owner {
-			s.expect(g.Name, line{sent: true, text: step.classic})
+			r.expect(g.Name, line{sent: true, text: step.classic})
 		}
 	}
 }
 
-func (s scene) expect(guest string, l line) { s.lines[guest] = append(s.lines[guest], l) }
+func (r result) expect(guest string, l line) { r.lines[guest] = append(r.lines[guest], l) }
 
-// check says in which ways the scenes are not as they should be.
-func check(scenes ...scene) error {
+// check returns an error that lists the differences between the results and the correct ones, one a line.
+func check(results ...result) error {
 	var wrong []string
-	for _, got := range scenes {
+	for _, got := range results {
 		want := expected(got.mode)
 		for _, g := range guests {
 			wrong = append(wrong, got.compareLines(want, g.Name)...)
@@ -71,11 +71,11 @@ func check(scenes ...scene) error {
 	if len(wrong) == 0 {
 		return nil
 	}
-	return fmt.Errorf("this is not what a real cloud's networks show:\n  %s", strings.Join(wrong, "\n  "))
+	return fmt.Errorf("the demo differs from the captures of a real cloud:\n  %s", strings.Join(wrong, "\n  "))
 }
 
-// compareLines returns the first difference in what a guest saw: one frame too many shifts all others.
-func (got scene) compareLines(want scene, guest string) []string {
+// compareLines returns only the first difference in a guest's frames: one additional frame shifts all that follow.
+func (got result) compareLines(want result, guest string) []string {
 	gotLines, wantLines := got.lines[guest], want.lines[guest]
 	for i := range max(len(gotLines), len(wantLines)) {
 		g, w := lineAt(gotLines, i), lineAt(wantLines, i)
@@ -93,10 +93,9 @@ func lineAt(lines []line, i int) string {
 	return "nothing"
 }
 
-func (got scene) compareVerdicts(want scene) []string {
+func (got result) compareVerdicts(want result) []string {
 	var wrong []string
-	for r := range responder.NumReasons {
-		reason := responder.Reason(r)
+	for reason := range responder.Reasons() {
 		if g, w := got.verdicts[reason], want.verdicts[reason]; g != w {
 			wrong = append(wrong,
 				fmt.Sprintf("%s mode, verdicts on app's frames: %d %s; expected: %d", got.mode, g, reason, w))

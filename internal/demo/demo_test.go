@@ -7,6 +7,7 @@ import (
 	"flag"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -15,21 +16,21 @@ import (
 	"testing"
 
 	"github.com/arpfabric/arpfabric/config"
-	"github.com/arpfabric/arpfabric/internal/lab"
+	"github.com/arpfabric/arpfabric/internal/lab/labtest"
 	"github.com/arpfabric/arpfabric/responder"
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 )
 
-var update = flag.Bool("update", false, "write testdata/report.txt anew")
+var update = flag.Bool("update", false, "write testdata/report.txt again")
 
-func TestMain(m *testing.M) { os.Exit(lab.RunTests(m)) }
+func TestMain(m *testing.M) { os.Exit(labtest.RunTests(m)) }
 
-// TestPlay wants the report of both modes as it is in testdata/report.txt, but for the times.
-func TestPlay(t *testing.T) {
+// TestRun compares the report with testdata/report.txt, except for the times.
+func TestRun(t *testing.T) {
 	const golden = "testdata/report.txt"
 	var out bytes.Buffer
-	if err := Play(t.Context(), &out); err != nil {
+	if err := Run(t.Context(), &out); err != nil {
 		t.Fatalf("%v\n%s", err, &out)
 	}
 	got := regexp.MustCompile(`(?m)^ +\d+\.\d{3} `).ReplaceAllLiteralString(out.String(), "     0.000 ")
@@ -43,11 +44,11 @@ func TestPlay(t *testing.T) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("the report is not that of %s (-want +got):\n%s", golden, diff)
+		t.Errorf("the report differs from %s (-want +got):\n%s", golden, diff)
 	}
 }
 
-// A canceller ends the story at the first word of the report.
+// A canceller cancels the run at the first write of the report.
 type canceller struct {
 	io.Writer
 	cancel context.CancelFunc
@@ -58,16 +59,16 @@ func (c canceller) Write(p []byte) (int, error) {
 	return c.Writer.Write(p)
 }
 
-func TestPlayIsInterrupted(t *testing.T) {
+func TestRunIsInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	if err := Play(ctx, canceller{io.Discard, cancel}); !errors.Is(err, errInterrupted) {
+	if err := Run(ctx, canceller{io.Discard, cancel}); !errors.Is(err, errInterrupted) {
 		t.Errorf("got error %v, want %v", err, errInterrupted)
 	}
-	stage, err := build()
+	again, err := newTestbed()
 	if err != nil {
-		t.Errorf("something was left behind: %v", err)
+		t.Errorf("the run has left something: %v", err)
 	}
-	stage.remove()
+	again.remove()
 }
 
 // TestShell runs a script as the user's shell.
@@ -79,6 +80,7 @@ func TestShell(t *testing.T) {
 sleep 1000 &
 echo $! > $DIR/pid
 echo /run/netns/* > $DIR/guests
+for tool in arpfabric app gw db; do command -v $tool; done > $DIR/tools
 cp /run/arpfabric.yaml /run/arpfabric.log $DIR
 exit 3
 `
@@ -89,10 +91,11 @@ exit 3
 	if err := Shell(t.Context(), &out); err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(out.String(), enterCommand()) {
-		t.Errorf("no word of how to enter a guest:\n%s", &out)
+	if want := "\n    app  "; !strings.Contains(out.String(), want) {
+		t.Errorf("the output lacks %q:\n%s", want, &out)
 	}
 	for name, want := range map[string]string{
+		"tools":          "/run/demo/bin/arpfabric\n/run/demo/bin/app\n/run/demo/bin/gw\n/run/demo/bin/db\n",
 		"guests":         "/run/netns/app /run/netns/db /run/netns/gw\n",
 		"arpfabric.yaml": "mode: vpc",
 		"arpfabric.log":  "network attached",
@@ -106,7 +109,30 @@ exit 3
 		t.Fatal(err)
 	}
 	if err := unix.Kill(pid, 0); err != unix.ESRCH {
-		t.Errorf("what the shell left in the background is still there (%v)", err)
+		t.Errorf("the shell's process in the background still runs (%v)", err)
+	}
+}
+
+// TestPrompt checks that a shell shows where the user is, before the user's own prompt.
+func TestPrompt(t *testing.T) {
+	home := t.TempDir()
+	t.Setenv("HOME", home)
+	labtest.Write(t, filepath.Join(home, ".bashrc"), "PS1='mine> '\n")
+	for _, tt := range []struct{ shell, want string }{
+		{"bash", "(arpfabric demo, host) mine> "},
+		{"sh", "(arpfabric demo, host) # "},
+	} {
+		t.Run(tt.shell, func(t *testing.T) {
+			labtest.NeedProgram(t, tt.shell)
+			args, env, err := prompt(tt.shell, "host")
+			labtest.Must(t, err)
+			shell := exec.Command(tt.shell, append(args, "-i", "-c", `echo "<$PS1>"`)...)
+			shell.Env = append(os.Environ(), env...)
+			out, err := shell.Output()
+			if want := "<" + tt.want + ">\n"; err != nil || string(out) != want {
+				t.Errorf("%q (%v), want %q", out, err, want)
+			}
+		})
 	}
 }
 
@@ -119,81 +145,81 @@ func read(t *testing.T, path string) string {
 	return string(data)
 }
 
-// TestCheckFindsWhatIsWrong changes a scene that is as it should be.
-func TestCheckFindsWhatIsWrong(t *testing.T) {
+// TestCheck changes a correct result.
+func TestCheck(t *testing.T) {
 	tests := []struct {
 		name   string
 		mode   config.Mode
-		change func(scene)
-		want   string // nothing is wrong where empty
+		change func(result)
+		want   string // "" for no difference
 	}{
-		{name: "vpc as it should be", mode: config.VPC},
-		{name: "classic as it should be", mode: config.Classic},
+		{name: "a correct result of vpc", mode: config.VPC},
+		{name: "a correct result of classic", mode: config.Classic},
 		{
 			name: "a request leaks", mode: config.VPC,
-			change: func(s scene) { s.lines["db"] = []line{{text: story[0].sent}} },
-			want: "vpc mode, db, frame 1: seen ARP, Request who-has 10.239.0.1 tell 10.239.0.101, length 28; " +
+			change: func(r result) { r.lines["db"] = []line{{text: scenario[0].sent}} },
+			want: "vpc mode, db, frame 1: received ARP, Request who-has 10.239.0.1 tell 10.239.0.101, length 28; " +
 				"expected: nothing",
 		},
 		{
 			name: "a reply without padding", mode: config.VPC,
-			change: func(s scene) { s.lines["app"][1].text = story[0].classic },
-			want: "vpc mode, app, frame 2: seen ARP, Reply 10.239.0.1 is-at 02:00:00:de:54:a8, length 28; " +
-				"expected: seen ARP, Reply 10.239.0.1 is-at 02:00:00:de:54:a8, length 46",
+			change: func(r result) { r.lines["app"][1].text = scenario[0].classic },
+			want: "vpc mode, app, frame 2: received ARP, Reply 10.239.0.1 is-at 02:00:00:de:54:a8, length 28; " +
+				"expected: received ARP, Reply 10.239.0.1 is-at 02:00:00:de:54:a8, length 46",
 		},
 		{
 			name: "a reply with another MAC", mode: config.VPC,
-			change: func(s scene) {
-				s.lines["app"][3].text = "ARP, Reply 10.239.0.102 is-at 02:00:00:de:54:a8, length 46"
+			change: func(r result) {
+				r.lines["app"][3].text = "ARP, Reply 10.239.0.102 is-at 02:00:00:de:54:a8, length 46"
 			},
-			want: "vpc mode, app, frame 4: seen ARP, Reply 10.239.0.102 is-at 02:00:00:de:54:a8, length 46",
+			want: "vpc mode, app, frame 4: received ARP, Reply 10.239.0.102 is-at 02:00:00:de:54:a8, length 46",
 		},
 		{
 			name: "the second probe is not answered", mode: config.VPC,
-			change: func(s scene) { s.lines["app"] = slices.Delete(s.lines["app"], 7, 8) },
+			change: func(r result) { r.lines["app"] = slices.Delete(r.lines["app"], 7, 8) },
 			want:   "vpc mode, app, frame 8: sent ARP, Request who-has 10.239.0.77",
 		},
 		{
 			name: "the last reply is missing", mode: config.VPC,
-			change: func(s scene) { s.lines["app"] = s.lines["app"][:11] },
-			want:   "vpc mode, app, frame 12: nothing; expected: seen ARP, Reply 10.239.0.1",
+			change: func(r result) { r.lines["app"] = r.lines["app"][:11] },
+			want:   "vpc mode, app, frame 12: nothing; expected: received ARP, Reply 10.239.0.1",
 		},
 		{
 			name: "an unallocated address is answered", mode: config.VPC,
-			change: func(s scene) {
+			change: func(r result) {
 				reply := line{text: "ARP, Reply 10.239.0.77 is-at 02:00:00:de:54:a8, length 46"}
-				s.lines["app"] = slices.Insert(s.lines["app"], 9, reply)
+				r.lines["app"] = slices.Insert(r.lines["app"], 9, reply)
 			},
-			want: "vpc mode, app, frame 10: seen ARP, Reply 10.239.0.77",
+			want: "vpc mode, app, frame 10: received ARP, Reply 10.239.0.77",
 		},
 		{
 			name: "another verdict", mode: config.VPC,
-			change: func(s scene) {
-				s.verdicts[responder.Announcement]--
-				s.verdicts[responder.Answered]++
+			change: func(r result) {
+				r.verdicts[responder.Announcement]--
+				r.verdicts[responder.Answered]++
 			},
 			want: "vpc mode, verdicts on app's frames: 0 announcement; expected: 1\n" +
 				"  vpc mode, verdicts on app's frames: 4 answered; expected: 3",
 		},
 		{
 			name: "a guest misses a broadcast", mode: config.Classic,
-			change: func(s scene) { s.lines["gw"] = slices.Delete(s.lines["gw"], 2, 3) },
-			want:   "classic mode, gw, frame 3: seen ARP, Request who-has 10.239.0.101 (ff:ff:ff:ff:ff:ff)",
+			change: func(r result) { r.lines["gw"] = slices.Delete(r.lines["gw"], 2, 3) },
+			want:   "classic mode, gw, frame 3: received ARP, Request who-has 10.239.0.101 (ff:ff:ff:ff:ff:ff)",
 		},
 		{
 			name: "unicast reaches a bystander", mode: config.Classic,
-			change: func(s scene) { s.expect("db", line{text: story[6].sent}) },
-			want:   "classic mode, db, frame 8: seen ARP, Request who-has 10.239.0.1 ",
+			change: func(r result) { r.expect("db", line{text: scenario[6].sent}) },
+			want:   "classic mode, db, frame 8: received ARP, Request who-has 10.239.0.1 ",
 		},
 		{
 			name: "the owner is silent", mode: config.Classic,
-			change: func(s scene) { s.lines["db"] = slices.Delete(s.lines["db"], 2, 3) },
-			want:   "classic mode, db, frame 3: seen ARP, Request who-has 10.239.0.101 (ff:ff:ff:ff:ff:ff)",
+			change: func(r result) { r.lines["db"] = slices.Delete(r.lines["db"], 2, 3) },
+			want:   "classic mode, db, frame 3: received ARP, Request who-has 10.239.0.101 (ff:ff:ff:ff:ff:ff)",
 		},
 		{
 			name: "the fabric answers in classic mode too", mode: config.Classic,
-			change: func(s scene) { s.lines["app"] = slices.Insert(s.lines["app"], 2, line{text: story[0].vpc}) },
-			want:   "classic mode, app, frame 3: seen ARP, Reply 10.239.0.1 is-at 02:00:00:de:54:a8, length 46",
+			change: func(r result) { r.lines["app"] = slices.Insert(r.lines["app"], 2, line{text: scenario[0].vpc}) },
+			want:   "classic mode, app, frame 3: received ARP, Reply 10.239.0.1 is-at 02:00:00:de:54:a8, length 46",
 		},
 	}
 	for _, tt := range tests {
@@ -213,11 +239,11 @@ func TestCheckFindsWhatIsWrong(t *testing.T) {
 	}
 }
 
-// TestModesDiffer: nobody takes the one mode for the other.
+// TestModesDiffer checks that check tells the modes apart.
 func TestModesDiffer(t *testing.T) {
 	s := expected(config.Classic)
 	s.mode = config.VPC
 	if check(s) == nil {
-		t.Error("a plain bridge passes for a VPC")
+		t.Error("check accepts the result of classic for vpc")
 	}
 }

@@ -1,10 +1,10 @@
-// Package demo plays the story that was captured in a cloud's VPC, with the real fabric, on a bridge with
-// three guests: first in vpc mode, then in classic mode.
+// Package demo runs a scenario that was captured in a cloud's VPC, with the real fabric, on a bridge with three guests:
+// first in vpc mode, then in classic mode.
 //
-// story.go is the story: what is sent, and what is seen of it in each mode. play.go plays it on the stage that
-// stage.go builds, check.go holds what was seen against it, and report.go prints it. shell.go leaves the
-// stage to the user instead.
+// scenario.go has the requests and the expected answers of each mode. run.go runs them on the testbed of testbed.go,
+// check.go compares the result with the expected one, and report.go prints it. shell.go gives the testbed to the user
+// instead.
 //
-// [Play] and [Shell] want to be in a lab (see package lab): they make interfaces and network namespaces,
-// and write to /run.
+// [Run] and [Shell] must be called in a lab (see package lab): they create interfaces and network namespaces, and write
+// to /run.
 package demo

@@ -16,8 +16,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/arpfabric/arpfabric/config"
-	"github.com/arpfabric/arpfabric/internal/fabric"
 	"github.com/arpfabric/arpfabric/internal/lab"
 	"golang.org/x/sys/unix"
 )
@@ -25,33 +23,39 @@ import (
 // logPath is in the lab's own /run.
 const logPath = "/run/arpfabric.log"
 
-const welcome = `This shell is on the host of a lab, where the fabric answers on br0 in vpc mode. The guests are
-app (10.239.0.101), gw (10.239.0.1) and db (10.239.0.102). Leaving the shell removes all of it.
+const welcome = `This shell runs on the host of a lab, where arpfabric answers on br0 in vpc mode. The guests are
+app (10.239.0.101), gw (10.239.0.1) and db (10.239.0.102). When you leave the shell, the lab is removed.
 
-    %-30s enters a guest
-    %-30s shows the fabric's verdict on every frame
-    %-30s is the configuration
+    app                              opens a shell in a guest; app COMMAND runs a command there
+    arpfabric watch                  shows the verdicts; status, explain and all the others work too
+    app arpfabric ask 10.239.0.102   asks for an address, as a guest
+    tail -f %-24s shows the log
+
+The fabric's configuration is %s. When you change it, the fabric loads it at once.
 
 `
 
-// Shell runs the user's shell on the stage, with the fabric in vpc mode, and ends when the shell does.
-// Nothing that was started in the shell is left running.
+// Shell runs the user's shell on the testbed, with the fabric in vpc mode, and returns when the shell ends. It kills
+// the processes that the shell has left in the background.
 func Shell(ctx context.Context, out io.Writer) error {
 	ctx, stop := signal.NotifyContext(ctx, unix.SIGHUP) // the terminal was closed
 	defer stop()
-	stage, err := build()
+	t, err := newTestbed()
 	if err != nil {
 		return err
 	}
-	defer stage.remove()
+	defer t.remove()
 	log, err := os.Create(logPath)
 	if err != nil {
 		return err
 	}
 	defer log.Close()
 	logger := slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	err = withFabric(ctx, config.VPC, logger, func(ctx context.Context, _ *fabric.Fabric) error {
-		fmt.Fprintf(out, welcome, enterCommand(), "tail -f "+logPath, "cat "+configPath)
+	if err := writeTools(); err != nil {
+		return err
+	}
+	err = withDaemon(ctx, logger, func(ctx context.Context) error {
+		fmt.Fprintf(out, welcome, logPath, configPath)
 		return runShell(ctx)
 	})
 	if ctx.Err() != nil {
@@ -60,29 +64,27 @@ func Shell(ctx context.Context, out io.Writer) error {
 	return err
 }
 
-// enterCommand is what a user types in the shell to get into a guest.
-func enterCommand() string {
-	if _, err := exec.LookPath("ip"); err != nil {
-		return "nsenter --net=/run/netns/app sh"
-	}
-	return "ip netns exec app sh"
-}
-
-// runShell runs the user's shell until it ends. With what it ends is none of the demo's business.
+// runShell runs the user's shell until it ends, and ignores its exit code.
 func runShell(ctx context.Context) error {
-	const leaveAlone = 0
-	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, leaveAlone, leaveAlone, leaveAlone); err != nil {
-		return fmt.Errorf("becoming the parent of what the shell leaves behind: %w", err)
+	// Before the shell starts: only then do its orphans become children of this process, for endLeftovers to kill.
+	const unused = 0
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, unused, unused, unused); err != nil {
+		return fmt.Errorf("becoming the parent of the shell's orphaned processes: %w", err)
 	}
-	runtime.LockOSThread() // Pdeathsig is sent when the thread ends that started the shell
+	runtime.LockOSThread() // the kernel sends Pdeathsig when the thread that started the shell ends
 	defer runtime.UnlockOSThread()
-	shell := exec.CommandContext(ctx, userShell())
-	shell.Env = lab.Environ()
+	program := userShell()
+	args, env, err := prompt(program, "host")
+	if err != nil {
+		return err
+	}
+	shell := exec.CommandContext(ctx, program, args...)
+	shell.Env = append(lab.Environ(), append(env, "PATH="+toolsPath+":"+os.Getenv("PATH"))...)
 	shell.Stdin, shell.Stdout, shell.Stderr = os.Stdin, os.Stdout, os.Stderr
 	shell.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: unix.SIGKILL}
-	shell.Cancel = func() error { return shell.Process.Signal(unix.SIGHUP) } // as if its terminal were closed
+	shell.Cancel = func() error { return shell.Process.Signal(unix.SIGHUP) } // as if the terminal were closed
 	shell.WaitDelay = time.Second
-	err := shell.Run()
+	err = shell.Run()
 	if _, ended := errors.AsType[*exec.ExitError](err); ended || err == nil {
 		return endLeftovers()
 	}
@@ -96,8 +98,8 @@ func userShell() string {
 	return "/bin/sh"
 }
 
-// endLeftovers kills what ran in the shell's background: all that is left of it are children of this process
-// now, and the children of those will be.
+// endLeftovers kills the processes that the shell has left in the background. They have become children of this
+// process, and so do their own children when they end: it repeats until no child is left.
 func endLeftovers() error {
 	for {
 		children, err := children()
@@ -105,7 +107,7 @@ func endLeftovers() error {
 			return err
 		}
 		for _, pid := range children {
-			unix.Kill(pid, unix.SIGKILL)
+			_ = unix.Kill(pid, unix.SIGKILL)
 			if _, err := unix.Wait4(pid, nil, 0, nil); err != nil {
 				return fmt.Errorf("ending process %d, which the shell left behind: %w", pid, err)
 			}
@@ -119,7 +121,7 @@ func children() ([]int, error) {
 	var pids []int
 	for _, file := range files {
 		list, err := os.ReadFile(file)
-		if err != nil && !errors.Is(err, os.ErrNotExist) { // the thread may have ended
+		if err != nil && !errors.Is(err, os.ErrNotExist) { // the thread has ended since
 			return nil, err
 		}
 		for field := range strings.FieldsSeq(string(list)) {

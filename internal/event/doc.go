@@ -1,8 +1,8 @@
-// Package event is a bounded stream of verdicts to whoever listens.
+// Package event streams verdicts to subscribers, within limits.
 //
-// The fabric publishes the verdict on each frame while somebody listens, and nothing otherwise. Each listener has a
-// ring of its own: when it does not take events out in time, they are lost and counted. Publishing never waits and wakes
-// nobody up: listeners look into their rings every now and then.
+// The fabric publishes the verdict on each frame while there is a listener. Each listener has a ring buffer of its own:
+// if it does not take events in time, new events are lost and counted. Publishing never blocks and wakes no goroutine:
+// listeners poll their rings.
 //
-// It does not encode events, and does not know where they go.
+// The package does not encode events.
 package event

@@ -6,7 +6,7 @@ import (
 	"github.com/arpfabric/arpfabric/responder"
 )
 
-// SnapLen is how much of a frame an event has, in bytes. ARP with a few tags is 60.
+// SnapLen is the most bytes of a frame that an event holds. An ARP frame has 60 bytes, and 4 more for each VLAN tag.
 const SnapLen = 128
 
 // Event is the verdict on one frame.
@@ -15,19 +15,23 @@ type Event struct {
 	Network string
 	Port    string
 	Verdict responder.Verdict
-	DryRun  bool // the network's mode is classic: the frame went on its way whatever the verdict
+	DryRun  bool // the network's mode is classic: the bridge forwarded the frame, whatever the verdict
 
-	length int // of the frame
+	// Undelivered is the cause for which the answer did not reach the requester; empty if it did, or if there is none.
+	Undelivered string
+
+	length int // of the whole frame, in bytes
 	data   [SnapLen]byte
 }
 
-// Frame returns the frame from its Ethernet header on, cut after SnapLen bytes. It is valid as long as the Event is.
+// Frame returns the frame, beginning with its Ethernet header and cut after SnapLen bytes. The slice shares the memory
+// of the Event.
 func (e *Event) Frame() []byte { return e.data[:min(e.length, SnapLen)] }
 
-// Len is the length of the whole frame, in bytes.
+// Len returns the length of the whole frame, in bytes.
 func (e *Event) Len() int { return e.length }
 
-// SetFrame copies a frame into the event.
+// SetFrame copies a frame into the event, up to SnapLen bytes.
 func (e *Event) SetFrame(frame []byte) {
 	e.length = len(frame)
 	copy(e.data[:], frame)

@@ -10,21 +10,16 @@ import (
 	"github.com/arpfabric/arpfabric/internal/lab"
 	"github.com/arpfabric/arpfabric/responder"
 	"github.com/google/go-cmp/cmp"
-	"github.com/mdlayher/arp"
-	"github.com/mdlayher/ethernet"
 )
 
 var (
 	app, db = netip.MustParseAddr("10.239.0.101"), netip.MustParseAddr("10.239.0.102")
 	appMAC  = []byte{2, 0, 6, 0xde, 0x54, 0xa8}
 
-	request = lab.ARP{
-		Destination: ethernet.Broadcast, Source: appMAC, Operation: arp.OperationRequest,
-		SenderHardwareAddr: appMAC, SenderIP: app, TargetHardwareAddr: make([]byte, 6), TargetIP: db,
-	}.Frame()
+	request = lab.Request(appMAC, app, db).Frame()
 )
 
-// numbered is an event that is told from others by its frame's length.
+// numbered returns an event that the length of its frame identifies.
 func numbered(length int) *event.Event {
 	e := &event.Event{
 		Network: "lab", Port: "vnet1",
@@ -34,9 +29,9 @@ func numbered(length int) *event.Event {
 	return e
 }
 
-// take returns the lengths of the frames that there are, and how many events were lost.
-func take(l *event.Listener, room int) (lengths []int, lost uint64) {
-	into := make([]event.Event, room)
+// take returns the lengths of the waiting frames, and the number of lost events.
+func take(l *event.Listener, most int) (lengths []int, lost uint64) {
+	into := make([]event.Event, most)
 	n, lost := l.Take(into)
 	for i := range into[:n] {
 		lengths = append(lengths, into[i].Len())
@@ -67,13 +62,14 @@ func TestNobodyListens(t *testing.T) {
 	}
 }
 
-// TestSlowListener holds that the oldest events stay, in order, and the others are counted, for the slow one alone.
+// TestSlowListener checks that a slow listener keeps the oldest events, in order, and counts the others, and that other
+// listeners lose none.
 func TestSlowListener(t *testing.T) {
 	var s event.Stream
 	slow, fast := s.Listen(event.Filter{}, 3), s.Listen(event.Filter{}, 3)
-	check := func(l *event.Listener, room int, want []int, wantLost uint64) {
+	check := func(l *event.Listener, most int, want []int, wantLost uint64) {
 		t.Helper()
-		got, lost := take(l, room)
+		got, lost := take(l, most)
 		if diff := cmp.Diff(want, got); diff != "" || lost != wantLost {
 			t.Errorf("%d lost, want %d; events (-want +got)\n%s", lost, wantLost, diff)
 		}
@@ -134,7 +130,7 @@ func TestFilter(t *testing.T) {
 	}
 }
 
-// TestManyAtOnce has listeners come and go while events are published; every event is taken or lost.
+// TestManyAtOnce subscribes and closes listeners while events are published. Every event must be taken or lost.
 func TestManyAtOnce(t *testing.T) {
 	const events = 20_000
 	var s event.Stream

@@ -6,11 +6,13 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/arpfabric/arpfabric/responder"
 )
 
-// Filter says which events are wanted. What is empty in it fits every event; of a list one must fit.
+// Filter selects events. An event must match every list that is not empty, and matches a list if it has one of its
+// values.
 type Filter struct {
 	Networks  []string
 	Ports     []string
@@ -19,10 +21,10 @@ type Filter struct {
 	Actions   []responder.Action
 }
 
-// FilterKeys are the keys of a filter that is written down.
+// FilterKeys are the keys that ParseFilter accepts.
 var FilterKeys = []string{"network", "port", "address", "reason", "action"}
 
-// ParseFilter reads a filter from values by key. Its error names all that is wrong, one problem a line.
+// ParseFilter parses a filter from lists of values by key. Its error has every mistake, one a line.
 func ParseFilter(values map[string][]string) (Filter, error) {
 	var f Filter
 	var problems []error
@@ -49,30 +51,38 @@ func (f *Filter) add(key, value string) error {
 	case "reason":
 		reason, ok := responder.ReasonOf(value)
 		if !ok {
-			return fmt.Errorf("there is no reason %q", value)
+			return fmt.Errorf("unknown reason %q; want %s", value, listReasons())
 		}
 		f.Reasons = append(f.Reasons, reason)
 	case "action":
 		action, ok := responder.ActionOf(value)
 		if !ok {
-			return fmt.Errorf("there is no action %q: want drop, reply or pass", value)
+			return fmt.Errorf("unknown action %q; want drop, reply or pass", value)
 		}
 		f.Actions = append(f.Actions, action)
 	default:
-		return fmt.Errorf("events can't be filtered by %q", key)
+		return fmt.Errorf("unknown filter %q", key)
 	}
 	return nil
 }
 
-// Values writes the filter down, as ParseFilter reads it.
+// Values returns the lists of values by key, from which ParseFilter makes the same filter.
 func (f Filter) Values() map[string][]string {
 	return map[string][]string{
 		"network": f.Networks, "port": f.Ports,
-		"address": written(f.Addresses), "reason": written(f.Reasons), "action": written(f.Actions),
+		"address": texts(f.Addresses), "reason": texts(f.Reasons), "action": texts(f.Actions),
 	}
 }
 
-func written[T fmt.Stringer](list []T) []string {
+func listReasons() string {
+	var all []string
+	for r := range responder.Reasons() {
+		all = append(all, r.String())
+	}
+	return strings.Join(all, ", ")
+}
+
+func texts[T fmt.Stringer](list []T) []string {
 	var words []string
 	for _, v := range list {
 		words = append(words, v.String())
@@ -80,17 +90,26 @@ func written[T fmt.Stringer](list []T) []string {
 	return words
 }
 
-func (f *Filter) fits(e *Event) bool {
-	return fits(f.Networks, e.Network) && fits(f.Ports, e.Port) &&
-		fits(f.Reasons, e.Verdict.Reason) && fits(f.Actions, e.Verdict.Action) && f.fitsAddress(e)
+// Selects reports whether an event of these values matches.
+func (f *Filter) Selects(network, port string, v responder.Verdict, sender responder.SenderIdentity) bool {
+	return f.fitsVerdict(network, port, v) && f.fitsAddress(sender)
 }
 
-func (f *Filter) fitsAddress(e *Event) bool {
-	if len(f.Addresses) == 0 {
-		return true
-	}
-	claim := responder.ClaimOf(e.Frame())
-	return fits(f.Addresses, claim.Sender) || fits(f.Addresses, claim.Target)
+// HasNetwork reports whether events of a network may match.
+func (f *Filter) HasNetwork(name string) bool { return fits(f.Networks, name) }
+
+// fits parses the frame only if the filter has addresses.
+func (f *Filter) fits(e *Event) bool {
+	return f.fitsVerdict(e.Network, e.Port, e.Verdict) &&
+		(len(f.Addresses) == 0 || f.fitsAddress(responder.SenderIdentityOf(e.Frame())))
+}
+
+func (f *Filter) fitsVerdict(network, port string, v responder.Verdict) bool {
+	return fits(f.Networks, network) && fits(f.Ports, port) && fits(f.Reasons, v.Reason) && fits(f.Actions, v.Action)
+}
+
+func (f *Filter) fitsAddress(sender responder.SenderIdentity) bool {
+	return fits(f.Addresses, sender.Sender) || fits(f.Addresses, sender.Target)
 }
 
 func fits[T comparable](wanted []T, value T) bool {

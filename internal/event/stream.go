@@ -6,16 +6,17 @@ import (
 	"sync/atomic"
 )
 
-// Stream takes events to those who listen. The zero Stream is ready. It may be used from several goroutines at once.
+// Stream delivers events to listeners. The zero Stream is ready for use. Its methods may be called from several
+// goroutines at once.
 type Stream struct {
-	mu        sync.Mutex // held to change who listens
+	mu        sync.Mutex // held to change the listeners
 	listeners atomic.Pointer[[]*Listener]
 }
 
-// IsHeard reports whether anybody listens.
+// IsHeard reports whether there is a listener.
 func (s *Stream) IsHeard() bool { return s.listeners.Load() != nil }
 
-// Publish gives a copy of e to all who want it. It does not wait for them and allocates nothing.
+// Publish gives a copy of e to each listener whose filter matches. It never blocks, and allocates no memory.
 func (s *Stream) Publish(e *Event) {
 	listeners := s.listeners.Load()
 	if listeners == nil {
@@ -28,13 +29,15 @@ func (s *Stream) Publish(e *Event) {
 	}
 }
 
-// Listen returns a Listener for what fits a filter, which has room for so many events.
-func (s *Stream) Listen(f Filter, room int) *Listener {
-	l := &Listener{stream: s, filter: f, ring: make([]Event, room)}
+// Listen returns a Listener for the events that match a filter. It holds up to capacity events. The caller must close
+// it.
+func (s *Stream) Listen(f Filter, capacity int) *Listener {
+	l := &Listener{stream: s, filter: f, ring: make([]Event, capacity)}
 	s.change(func(all []*Listener) []*Listener { return append(all, l) })
 	return l
 }
 
+// change replaces the slice and does not edit it, because Publish reads it without the mutex.
 func (s *Stream) change(to func([]*Listener) []*Listener) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -49,19 +52,20 @@ func (s *Stream) change(to func([]*Listener) []*Listener) {
 	}
 }
 
-// A Listener has the events since it was last asked, as far as it has room for them.
+// A Listener holds the events since the last Take, up to its capacity.
 type Listener struct {
 	stream *Stream
 	filter Filter
 
 	mu    sync.Mutex
 	ring  []Event
-	first int // index of the oldest
+	first int // index of the oldest event
 	count int
 	lost  uint64
 }
 
-// put keeps the event, or counts it as lost where the ring is full: what is taken next is then without a gap.
+// put keeps the event, or counts it as lost if the ring is full. So it loses the newest events, and those that Take
+// returns have no gap between them.
 func (l *Listener) put(e *Event) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -73,7 +77,8 @@ func (l *Listener) put(e *Event) {
 	l.count++
 }
 
-// Take moves the oldest events into a slice and returns how many, and how many were lost since it was last called.
+// Take moves the oldest events into a slice. It returns their number, and the number of events lost since the last
+// Take.
 func (l *Listener) Take(into []Event) (n int, lost uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -86,7 +91,7 @@ func (l *Listener) Take(into []Event) (n int, lost uint64) {
 	return n, lost
 }
 
-// Close ends the listening.
+// Close unsubscribes the Listener.
 func (l *Listener) Close() {
 	l.stream.change(func(all []*Listener) []*Listener {
 		return slices.DeleteFunc(all, func(other *Listener) bool { return other == l })

@@ -1,7 +1,7 @@
-// Package explain says why a frame is answered, passed or dropped: the rows that were tried, the lines of the
-// configuration that decided, the answer, and what to change where that is not what was wanted.
+// Package explain explains why a frame is answered, passed or dropped: the rows of the decision tables that were
+// evaluated, the lines of the configuration that decided, the answer, and how to change an unwanted drop.
 //
-// It decides with the responder, as a running fabric does, and knows nothing of the decision itself. It reads neither
-// the kernel nor a running fabric: what only they know, such as the host's own MAC, the caller may fill in, and the
-// explanation says where it would make a difference.
+// It decides with the responder, as a running fabric does, and has no rules of its own. It reads neither the kernel nor
+// a running fabric. The caller may supply facts that only they know, such as the host's own MAC; an explanation tells
+// where a missing fact would matter.
 package explain

@@ -17,10 +17,13 @@ import (
 
 	"github.com/arpfabric/arpfabric/config"
 	"github.com/arpfabric/arpfabric/internal/explain"
+	"github.com/arpfabric/arpfabric/internal/lab/labtest"
+	"github.com/arpfabric/arpfabric/internal/store"
 	"github.com/arpfabric/arpfabric/responder"
+	"github.com/arpfabric/arpfabric/responder/registry"
 )
 
-var update = flag.Bool("update", false, "write the explanations in testdata anew")
+var update = flag.Bool("update", false, "write the explanations in testdata again")
 
 // web is the guest 10.239.0.101 of the network lab.
 const web = " from 02:00:06:de:54:a8"
@@ -30,7 +33,7 @@ type question struct {
 	name   string
 	reason responder.Reason
 	asked  explain.Question
-	in     func(*explain.Place) // what only a running fabric knows
+	in     func(*config.Ingress) // sets the facts that only a running fabric knows
 }
 
 var questions = []question{
@@ -52,8 +55,9 @@ var questions = []question{
 	{
 		name: "not-arp-host-device", reason: responder.NotARP,
 		asked: by("br0", "lab", "ip 10.239.0.1 > 10.239.0.101"),
-		in: func(p *explain.Place) {
-			p.In.Port, p.In.HostMAC, p.Host = "lan", responder.MAC{2, 0, 0, 0xde, 0x54, 0xa8}, true
+		in: func(p *config.Ingress) {
+			p.Port, p.HostMAC = "lan", registry.MAC{2, 0, 0, 0xde, 0x54, 0xa8}
+			p.Kind, p.AllowList = responder.Host, false
 		},
 	},
 	{name: "not-arp-host-tap", reason: responder.NotARP, asked: by("br3", "", "ip 10.242.0.1 > 10.242.0.1")},
@@ -74,7 +78,7 @@ var questions = []question{
 	},
 	{
 		name: "rate-limited", reason: responder.RateLimited, asked: by("vnet2", "", ask),
-		in: func(p *explain.Place) { p.In.OverLimit = true },
+		in: func(p *config.Ingress) { p.RateLimited = true },
 	},
 	{
 		name: "invalid-sender-mac", reason: responder.InvalidSenderMAC,
@@ -111,7 +115,7 @@ var questions = []question{
 	{name: "announcement", reason: responder.Announcement, asked: by("vnet2", "", "who-has 10.239.0.101 tell 10.239.0.101")},
 	{
 		name: "host-address", reason: responder.HostAddress, asked: by("", "out", "who-has 10.244.0.9 tell 10.244.0.1"),
-		in: func(p *explain.Place) {
+		in: func(p *config.Ingress) {
 			p.Network.Policy.Host = []netip.Addr{netip.MustParseAddr("10.244.0.9")}
 		},
 	},
@@ -126,7 +130,7 @@ var questions = []question{
 	{
 		name: "unknown-target-sidecar", reason: responder.UnknownTarget,
 		asked: by("eth3", "", "who-has 10.245.0.1 tell 10.245.0.2"),
-		in:    behind(responder.MAC{2, 0, 6, 0xde, 0x5a, 0xa8}),
+		in:    behind(registry.MAC{2, 0, 6, 0xde, 0x5a, 0xa8}),
 	},
 	{
 		name: "unallocated-probe", reason: responder.UnallocatedProbe,
@@ -161,12 +165,54 @@ var questions = []question{
 		name: "answered-uplink", reason: responder.Answered,
 		asked: by("eth1", "", "who-has 10.239.0.101 tell 10.239.0.9 from 02:00:09:de:54:a8"),
 	},
+	{
+		name: "answered-uplink-host", reason: responder.Answered,
+		asked: by("eth1", "", "who-has 10.239.0.102 tell 10.239.0.1"),
+		in:    func(p *config.Ingress) { p.HostMAC = registry.MAC{2, 0, 0, 0xde, 0x54, 0xa8} },
+	},
+	{
+		name: "answered-uplink-left", reason: responder.Answered,
+		asked: by("eth1", "", "05:48:48.939893 eth1  Out ARP, Request who-has 10.239.0.102 tell 10.239.0.1, length 28"),
+	},
+	{
+		name: "answered-host-any", reason: responder.Answered,
+		asked: by("br0", "", "who-has 10.239.0.102 tell 192.0.2.1 from 02:00:00:de:54:a8"),
+		in:    func(p *config.Ingress) { p.HostMAC = registry.MAC{2, 0, 0, 0xde, 0x54, 0xa8} },
+	},
+	{
+		name: "spoofed-sender-host", reason: responder.SpoofedSender,
+		asked: by("br0", "", "who-has 10.239.0.101 tell 10.239.0.102"),
+	},
+	{
+		name: "unexpected-vlan-host", reason: responder.UnexpectedVLAN,
+		asked: by("br0", "", "vlan 5, who-has 10.239.0.101 tell 10.239.0.1"),
+	},
+	{
+		name: "spoofed-source-proxmox", reason: responder.SpoofedSource,
+		asked: by("tap100i0", "proxmox", "ip 10.246.0.2 > 10.246.0.1"),
+	},
+	{
+		name: "unregistered-mac-proxmox", reason: responder.UnregisteredMAC,
+		asked: by("fwln100i0", "proxmox", "ethertype 0x8035, length 28 from 02:00:06:de:5b:a8"),
+	},
+	{
+		name: "unknown-target-leaves", reason: responder.UnknownTarget,
+		asked: by("vnet5", "lan", "who-has 10.248.0.9 tell 10.248.0.2"),
+	},
+	{
+		name: "unknown-target-unregistered-probe", reason: responder.UnknownTarget,
+		asked: by("vnet5", "lan", "who-has 10.248.0.9 tell 0.0.0.0 from 02:00:09:de:5d:a8"),
+	},
+	{
+		name: "unknown-destination-leaves", reason: responder.UnknownDestination,
+		asked: by("vnet5", "lan", "ip 10.248.0.2 > 10.248.0.9 to 02:00:09:de:5d:a8"),
+	},
 	{name: "answered-host", reason: responder.Answered, asked: by("br0", "", "who-has 10.239.0.102 tell 10.239.0.1")},
 	{name: "answered-sidecar", reason: responder.Answered, asked: by("", "pod", "who-has 10.245.0.1 tell 10.245.0.2")},
 	{
 		name: "answered-sidecar-neighbour", reason: responder.Answered,
 		asked: by("", "pod", "who-has 10.245.0.2 tell 10.245.0.1"),
-		in:    behind(responder.MAC{2, 0, 6, 0xde, 0x5a, 0xa8}),
+		in:    behind(registry.MAC{2, 0, 6, 0xde, 0x5a, 0xa8}),
 	},
 	{
 		name: "self-probe-sidecar", reason: responder.SelfProbe,
@@ -213,7 +259,7 @@ var questions = []question{
 	{
 		name: "spoofed-source-host", reason: responder.SpoofedSource,
 		asked: by("vnet2", "", "ip 10.239.0.1 > 10.239.0.101"),
-		in:    func(p *explain.Place) { p.In.HostMAC = responder.MAC{2, 0, 0, 0xde, 0x54, 0xa8} },
+		in:    func(p *config.Ingress) { p.HostMAC = registry.MAC{2, 0, 0, 0xde, 0x54, 0xa8} },
 	},
 	{
 		name: "group-destination", reason: responder.GroupDestination,
@@ -223,18 +269,75 @@ var questions = []question{
 		name: "unknown-destination", reason: responder.UnknownDestination,
 		asked: by("vnet2", "", "ip 10.239.0.101 > 10.239.0.9 to 02:00:09:de:54:a8"),
 	},
+	{
+		name: "foreign-destination", reason: responder.ForeignDestination,
+		asked: by("vnet2", "", "ip 10.239.0.101 > 192.0.2.1 to 02:00:07:de:54:a8"),
+	},
+	{
+		name: "foreign-destination-no-gateway", reason: responder.ForeignDestination,
+		asked: by("vnet2", "six", "ip 10.242.0.1 > 192.0.2.1 to 02:00:00:de:57:a8"),
+	},
+	{
+		name: "foreign-destination-group", reason: responder.ForeignDestination,
+		asked: by("vnet2", "", "ip 10.239.0.101 > 224.0.0.251 to 02:00:00:de:54:a8"),
+	},
+	{
+		name: "foreign-destination-uplink", reason: responder.ForeignDestination,
+		asked: by("eth1", "", "ip 192.0.2.1 > 10.239.0.255 from 02:00:00:de:54:a8 to 02:00:06:de:54:a8"),
+	},
+	{
+		name: "invalid-dhcp", reason: responder.InvalidDHCP,
+		asked: by("vnet2", "", "IP 0.0.0.0.68 > 255.255.255.255.67: BOOTP/DHCP, Request from 02:00:07:de:54:a8, length 300"+web),
+	},
+	{
+		name: "invalid-dhcp-server", reason: responder.InvalidDHCP,
+		asked: by("vnet2", "", "IP 10.239.0.101.67 > 10.239.0.102.68: UDP, length 300"),
+	},
+	{
+		name: "spoofed-source-macvlan", reason: responder.SpoofedSource,
+		asked: by("br0", "", "ip 10.239.0.9 > 10.239.0.101 from 02:00:09:de:54:a8"),
+		in:    func(p *config.Ingress) { p.HostMAC = registry.MAC{2, 0, 0, 0xde, 0x54, 0xa8} },
+	},
+	{
+		name: "dhcp-client-uplink", reason: responder.DHCPClient,
+		asked: by("eth1", "", "IP 0.0.0.0.68 > 255.255.255.255.67: UDP, length 300 from 02:00:0c:de:54:a8"),
+	},
 	{name: "admitted", reason: responder.Admitted, asked: by("vnet2", "", "ip 10.239.0.101 > 10.239.0.102")},
+	{
+		name: "admitted-router", reason: responder.Admitted,
+		asked: by("vnet5", "routed", "ip 10.9.0.7 > 10.247.0.2 from 02:00:00:de:5c:a8"),
+	},
+	{
+		name: "not-holder", reason: responder.NotHolder,
+		asked: by("vnet6", "routed", "ARP, Request who-has 10.247.0.1 tell 10.247.0.3, length 28 from 02:00:06:de:5c:a8"),
+	},
+	{
+		name: "not-holder-ipv4", reason: responder.NotHolder,
+		asked: by("vnet6", "routed", "ip 10.247.0.3 > 10.247.0.1 from 02:00:06:de:5c:a8"),
+	},
+	{
+		name: "announcement-holder", reason: responder.Announcement,
+		asked: by("vnet6", "routed", "ARP, Request who-has 10.247.0.3 tell 10.247.0.3, length 28 from 02:00:06:de:5c:a8"),
+	},
+	{
+		name: "admitted-to-router", reason: responder.Admitted,
+		asked: by("vnet6", "routed", "ip 10.247.0.2 > 10.8.0.7 to 02:00:00:de:5c:a8"),
+	},
+	{
+		name: "unregistered-source-router", reason: responder.UnregisteredSource,
+		asked: by("vnet5", "routed", "ip 8.8.8.8 > 10.247.0.2 from 02:00:00:de:5c:a8"),
+	},
 	{name: "admitted-gateway", reason: responder.Admitted, asked: by("vnet2", "lab", "ip 10.239.0.101 > 192.0.2.1")},
 }
 
-// behind says that a frame comes from outside a sidecar, whose guest has the MAC.
-func behind(owner responder.MAC) func(*explain.Place) {
-	return func(p *explain.Place) { p.In.Owner, p.Host = owner, false }
+// behind makes a frame enter from outside a sidecar, whose guest has the MAC.
+func behind(owner registry.MAC) func(*config.Ingress) {
+	return func(p *config.Ingress) { p.Owner, p.Kind = owner, responder.GuestPort }
 }
 
 const ask = "who-has 10.239.0.102 tell 10.239.0.101"
 
-// by asks about a line, in the network lab unless another is named.
+// by returns a question about a line on a port, in the named network.
 func by(port, network, line string) explain.Question {
 	if network == "" && port == "vnet2" {
 		network = "lab"
@@ -246,7 +349,7 @@ func inHex(frame string) explain.Question {
 	return explain.Question{Network: "lab", Port: "vnet2", Hex: frame}
 }
 
-// TestExplain holds every explanation to the file of its name.
+// TestExplain compares every explanation with the file of its name.
 func TestExplain(t *testing.T) {
 	networks := load(t)
 	var seen [responder.NumReasons]bool
@@ -267,14 +370,14 @@ func TestExplain(t *testing.T) {
 			checkGolden(t, q.name+".txt", out.Bytes())
 		})
 	}
-	for reason := responder.Reason(1); int(reason) < responder.NumReasons; reason++ {
+	for reason := range responder.Reasons() {
 		if !seen[reason] {
 			t.Errorf("no explanation has the reason %s", reason)
 		}
 	}
 }
 
-// TestJSON pins the keys that programs rely on.
+// TestJSON pins the keys that programs depend on.
 func TestJSON(t *testing.T) {
 	networks := load(t)
 	for _, name := range []string{"conflict-probe", "spoofed-sender"} {
@@ -296,7 +399,7 @@ func load(t testing.TB) []config.Network {
 	return cfg.Networks
 }
 
-// answer answers a question, as a fabric does that knows more than its configuration where the question says so.
+// answer answers a question, with the facts of a running fabric if the question has them.
 func answer(t *testing.T, networks []config.Network, q question) explain.Explanation {
 	t.Helper()
 	if q.in == nil {
@@ -306,12 +409,12 @@ func answer(t *testing.T, networks []config.Network, q question) explain.Explana
 		}
 		return e
 	}
-	places, err := explain.Places(networks, q.asked.Network, q.asked.Port)
+	ingresses, err := explain.Ingresses(networks, q.asked.Network, q.asked.Port)
 	if err != nil {
 		t.Fatal(err)
 	}
-	q.in(&places[0])
-	e, err := q.asked.AnswerAt(places)
+	q.in(&ingresses[0])
+	e, err := q.asked.AnswerAt(ingresses)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -335,44 +438,44 @@ func checkGolden(t *testing.T, name string, got []byte) {
 	}
 }
 
-// TestMistakes is about questions that can't be answered.
+// TestMistakes asks invalid questions.
 func TestMistakes(t *testing.T) {
 	networks := load(t)
-	const add = "; add the MAC behind it: from 02:00:06:de:54:a8"
+	const add = "; add its MAC at the end: from 02:00:06:de:54:a8"
 	tests := []struct {
 		asked explain.Question
 		want  string
 	}{
-		{by("", "", ask), "the configuration has arponly, free, lab, open, out, pod, six; say which with --network"},
+		{by("", "", ask), "the configuration has arponly, free, lab, lan, open, out, pod, proxmox, routed, six; choose one with --network"},
 		{
 			by("vnet9", "", ask),
-			"the configuration does not say to which network vnet9 belongs; " +
-				"say which of arponly, free, lab, open, out, pod, six with --network",
+			"the configuration does not tell which network vnet9 belongs to; " +
+				"choose one of arponly, free, lab, lan, open, out, pod, proxmox, routed, six with --network",
 		},
-		{by("", "red", ask), "there is no network red; the configuration has arponly, free, lab, open, out, pod, six"},
-		{by("", "lab", ask), "br0 has many ports; say with --port by which the frame comes in"},
-		{by("vnet3", "out", ask), "network out is on eth2: frames come in by that, not by vnet3"},
+		{by("", "red", ask), "no network red; the configuration has arponly, free, lab, lan, open, out, pod, proxmox, routed, six"},
+		{by("", "lab", ask), "br0 has several ports; name the ingress port with --port"},
+		{by("vnet3", "out", ask), "network out is on eth2: frames enter there, not at vnet3"},
 		{
 			by("vnet3", "", "who-has 10.239.0.1 tell 10.239.0.9"),
-			"10.239.0.9 has no binding in network lab, so the line does not say who sends the frame" + add,
+			"10.239.0.9 has no binding in network lab, so the line does not identify the sender" + add,
 		},
 		{
 			by("vnet3", "", "who-has 10.239.0.1 tell 0.0.0.0"),
-			"0.0.0.0 is nobody's address, so the line does not say who asks" + add,
+			"0.0.0.0 has no MAC, so the line does not identify the sender" + add,
 		},
-		{by("vnet3", "", "ethertype 0x88cc, length 0"), "the line does not say who sends the frame" + add},
+		{by("vnet3", "", "ethertype 0x88cc, length 0"), "the line does not name the sender" + add},
 		{
 			by("vnet3", "", "ip 10.239.0.101 > 10.239.0.9"),
 			"10.239.0.9 has no binding in network lab, so a guest finds no MAC to send to; " +
-				"to see what would become of the frame add one: to 02:00:00:de:54:a8",
+				"to explain the frame all the same, add one: to 02:00:00:de:54:a8",
 		},
 		{
 			by("eth3", "", "ip 10.245.0.2 > 10.245.0.1"),
-			"only ARP can be explained on a sidecar; of all else the kernel lets IPv4 from its guest's own addresses " +
+			"only ARP can be explained on a sidecar; of other frames, the kernel lets IPv4 from its guest's own addresses " +
 				"and DHCP leave eth3 (nft list table netdev arpfabric)",
 		},
 		{inHex("0"), "the frame ends in half a byte: it has 1 hexadecimal digits"},
-		{inHex("02 xx"), `the frame is not hexadecimal: there is a 'x' in it`},
+		{inHex("02 xx"), `the frame is not hexadecimal: it contains 'x'`},
 	}
 	for _, tt := range tests {
 		if e, err := tt.asked.Answer(networks); err == nil || err.Error() != tt.want {
@@ -381,7 +484,40 @@ func TestMistakes(t *testing.T) {
 	}
 }
 
-// TestTenants wants to be told which network is meant where several have the port, and the frame's tag does not tell.
+// TestCheckPort asks a running fabric about ports that it may not have.
+func TestCheckPort(t *testing.T) {
+	networks := load(t)
+	many := make([]string, 30)
+	for i := range many {
+		many[i] = fmt.Sprintf("vnet%d", i)
+	}
+	tests := []struct {
+		port  string
+		ports []string
+		want  string
+	}{
+		{"", []string{"vnet2"}, ""},
+		{"vnet2", []string{"eth1", "vnet2"}, ""},
+		{"br0", []string{"vnet2"}, ""}, // with guard: none, the fabric does not see the host
+		{"vnet3", []string{"br0", "eth1", "vnet2"}, "there is no port vnet3; the ports are br0, eth1, vnet2"},
+		{"vnet99", many, "there is no port vnet99; the ports are vnet0, vnet1, vnet2, vnet3, vnet4, vnet5, vnet6, vnet7, vnet8, vnet9, " +
+			"vnet10, vnet11, vnet12, vnet13, vnet14, vnet15, vnet16, vnet17, vnet18, vnet19 and 10 more, which 'arpfabric ports' lists"},
+		{"tap100i0", []string{"fwpr100p0", "fwpr101p0"}, "tap100i0 is not a port: with Proxmox's firewall, its frames enter the bridge by " +
+			"fwpr100p0; explain with --port fwpr100p0"},
+		{"tap102i0", []string{"fwpr100p0"}, "there is no port tap102i0; the ports are fwpr100p0"},
+	}
+	for _, tt := range tests {
+		got := ""
+		if err := (explain.Question{Port: tt.port}).CheckPort(networks, tt.ports); err != nil {
+			got = err.Error()
+		}
+		if got != tt.want {
+			t.Errorf("%s: %s\nwant %s", tt.port, got, tt.want)
+		}
+	}
+}
+
+// TestTenants asks about ports of several networks. The frame's tag must identify the network, or the user must name it.
 func TestTenants(t *testing.T) {
 	cfg, err := config.Load("testdata/tenants.yaml")
 	if err != nil {
@@ -389,16 +525,16 @@ func TestTenants(t *testing.T) {
 	}
 	by := func(port, line string) explain.Question { return explain.Question{Port: port, Line: line} }
 	const ask = "who-has 10.239.0.101 tell 10.239.0.1"
-	places, err := explain.Places(cfg.Networks, "", "eth1")
+	ingresses, err := explain.Ingresses(cfg.Networks, "", "eth1")
 	if err != nil {
 		t.Fatal(err)
 	}
-	untagged := slices.Clone(places)
-	untagged[0].In.Trunk = false
+	untagged := slices.Clone(ingresses)
+	untagged[0].Trunk = false
 	tests := []struct {
-		asked  explain.Question
-		places []explain.Place // nil for what the configuration says
-		want   string          // the network, or what is wrong
+		asked     explain.Question
+		ingresses []config.Ingress // nil for those of the configuration
+		want      string           // the network, or the error
 	}{
 		{by("eth1", "vlan 10, "+ask), nil, "blue"},
 		{by("eth1", "vlan 20, "+ask), nil, "red"},
@@ -407,10 +543,12 @@ func TestTenants(t *testing.T) {
 		{by("vnet2", ask), nil, "red"},
 		{by("eth1", ask), untagged, "blue"},
 		{by("eth1", "vlan 20, "+ask), untagged, "red"},
-		{by("eth1", ask), nil, "eth1 may belong to blue, red; say which with --network"},
-		{by("eth1", "vlan 30, "+ask), nil, "eth1 may belong to blue, red; say which with --network"},
-		{by("br0", ask), nil, "br0 may belong to blue, red; say which with --network"},
-		{by("eth1", "vlan 10, "+ask), untagged, "eth1 may belong to blue, red; say which with --network"},
+		{by("eth1", ask), nil, "eth1 may belong to blue, red; choose one with --network"},
+		{by("eth1", "vlan 30, "+ask), nil, "eth1 may belong to blue, red; choose one with --network"},
+		{by("br0", "vlan 10, "+ask), nil, "blue"}, // the host's: tagged on the bridge
+		{by("br0", "vlan 20, "+ask), nil, "red"},
+		{by("br0", ask), nil, "br0 may belong to blue, red; choose one with --network"},
+		{by("eth1", "vlan 10, "+ask), untagged, "eth1 may belong to blue, red; choose one with --network"},
 		{explain.Question{Port: "eth1", Hex: "0"}, nil, "the frame ends in half a byte: it has 1 hexadecimal digits"},
 		{
 			by("eth1", "who"), nil,
@@ -419,8 +557,8 @@ func TestTenants(t *testing.T) {
 	}
 	for _, tt := range tests {
 		e, err := tt.asked.Answer(cfg.Networks)
-		if tt.places != nil {
-			e, err = tt.asked.AnswerAt(tt.places)
+		if tt.ingresses != nil {
+			e, err = tt.asked.AnswerAt(tt.ingresses)
 		}
 		if got := cmp.Or(e.Network, fmt.Sprint(err)); got != tt.want {
 			t.Errorf("%+v: %s; want %s", tt.asked, got, tt.want)
@@ -428,16 +566,16 @@ func TestTenants(t *testing.T) {
 	}
 }
 
-// FuzzExplain explains any frame, and expects the verdict of Handle, or of Admit where the kernel goes by it.
+// FuzzExplain explains any frame, and expects the verdict of Decide.
 func FuzzExplain(f *testing.F) {
 	networks := load(f)
 	for _, q := range questions {
-		places, err := explain.Places(networks, q.asked.Network, q.asked.Port)
+		ingresses, err := explain.Ingresses(networks, q.asked.Network, q.asked.Port)
 		if err != nil {
 			f.Fatal(err)
 		}
-		n := places[0].Network
-		frame, _, err := explain.FrameOf(n, q.asked.Line)
+		n := ingresses[0].Network
+		frame, _, err := explain.FrameOf(ingresses[0], q.asked.Line)
 		if q.asked.Hex != "" {
 			frame, err = explain.FrameOfHex(q.asked.Hex)
 		}
@@ -449,21 +587,17 @@ func FuzzExplain(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, frame []byte, port string, which uint8) {
 		n := networks[int(which)%len(networks)]
-		places, err := explain.Places([]config.Network{n}, "", port)
+		ingresses, err := explain.Ingresses([]config.Network{n}, "", port)
 		if err != nil {
 			return
 		}
-		place := places[0]
-		e, err := explain.Explain(place, frame)
+		in := ingresses[0]
+		e, err := explain.Explain(in, frame)
 		if err != nil {
 			return
 		}
 		r := responder.New(n.Registry, n.Policy)
-		want := r.Handle(place.In, frame, make([]byte, responder.MaxReplyLen))
-		fromGuest := !place.In.Uplink && !place.Host
-		if want.Reason == responder.NotARP && n.Attach.Bridge != "" && n.Guard == config.GuardFull && fromGuest {
-			want = r.Admit(place.In, frame)
-		}
+		want := r.Decide(in.Ingress, frame, make([]byte, responder.MaxReplyLen))
 		if e.Action != want.Action.String() || e.Reason != want.Reason.String() {
 			t.Errorf("%s, %s; want %s, %s", e.Action, e.Reason, want.Action, want.Reason)
 		}
@@ -471,4 +605,30 @@ func FuzzExplain(f *testing.F) {
 			t.Error(err)
 		}
 	})
+}
+
+// TestAllocationAdvice checks that nobody is told to write in the origin of an allocation: there is no such file.
+func TestAllocationAdvice(t *testing.T) {
+	mac, addr := registry.MAC{2, 0, 2, 0xde, 0x54, 0xa8}, netip.MustParseAddr("10.239.0.2")
+	one := store.Allocation{Network: "lab", Address: addr, MAC: mac, Name: "web", Port: "vnet1", Revision: 7}
+	r, err := registry.New(slices.Values([]registry.Binding{one.Binding()}))
+	labtest.Must(t, err)
+	networks := []config.Network{{
+		Name: "lab", Mode: config.VPC, Guard: config.GuardFull, Registry: r,
+		Attach: config.Attachment{Kind: config.AttachBridge, Bridge: "br0"},
+	}}
+	for frame, want := range map[string]string{
+		"who-has 10.239.0.1 tell 10.239.0.2 from 02:00:02:de:54:a8": "allocate the address again: arpfabric free --network lab 10.239.0.2 && " +
+			"arpfabric allocate --network lab --address 10.239.0.2 --mac 02:00:02:de:54:a8 --name web --port vnet2; or change it with a " +
+			"PUT to /v1/networks/lab/bindings/10.239.0.2; only if the guest has moved there",
+		"who-has 10.239.0.1 tell 10.239.0.2 from 02:00:03:de:54:a8": "change the MAC of the allocation to 02:00:03:de:54:a8 with a PUT to " +
+			"/v1/networks/lab/bindings/10.239.0.2, if the address belongs to the sender",
+	} {
+		q := by("vnet2", "lab", frame)
+		x, err := q.Answer(networks)
+		labtest.Must(t, err)
+		if !slices.Contains(x.Change, want) {
+			t.Errorf("%s: %q", frame, x.Change)
+		}
+	}
 }

@@ -2,12 +2,14 @@ package explain
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/arpfabric/arpfabric/config"
 	"github.com/arpfabric/arpfabric/responder"
+	"github.com/arpfabric/arpfabric/responder/registry"
 )
 
-// notes says what the verdict alone does not, and what a configuration does not have that would matter.
+// notes returns facts beyond the verdict, and facts that matter but are not in a configuration.
 func (d *decision) notes() []string {
 	notes := []string{}
 	add := func(applies bool, format string, args ...any) {
@@ -15,39 +17,52 @@ func (d *decision) notes() []string {
 			notes = append(notes, fmt.Sprintf(format, args...))
 		}
 	}
-	a, reason := d.network.Attach, d.row().Reason
-	isVPC, isUplink := d.network.Mode == config.VPC, d.in.Uplink
-	replies, isARP := d.trace.Verdict.Action == responder.Reply, d.isARP()
-	noSource, noHost := d.in.Source == responder.MAC{}, d.in.HostMAC == responder.MAC{}
+	a, reason := d.Network.Attach, d.row().Reason
+	isVPC, isUplink := d.Network.Mode == config.VPC, d.Kind == responder.Uplink
+	replies, isARP := d.Verdict.Action == responder.Reply, d.isARP()
+	noSource, noHost := d.Source == registry.MAC{}, d.HostMAC == registry.MAC{}
 
-	add(!isVPC, "mode is classic: the frame goes on as on a plain bridge, and nobody answers; this is what vpc would do")
-	add(isVPC && isARP && a.Bridge != "" && d.network.Guard == config.GuardNone,
-		"guard is none: whatever the verdict, the frame goes on to the other members of %s", a.Bridge)
-	add(replies && d.asksItself() && reason == responder.Answered,
-		"no frame leaves %s: %s is answered by an entry in its neighbour table", d.in.Port, d.itself())
-	add(replies && d.asksItself() && reason != responder.Answered,
-		"no frame leaves %s: a probe of %s gets no answer", d.in.Port, d.itself())
-	add(isARP && a.Interface != "" && len(d.network.Policy.Host) == 0,
-		"requests for the addresses of %s itself are left to the kernel; they are not known here", a.Interface)
-	add(replies && a.Interface != "" && noSource,
-		"the answer leaves with the MAC of %s as its Ethernet source, which is not known here", a.Interface)
+	add(!isVPC, "mode is classic: the frame is forwarded as on a plain bridge, and the fabric does not answer; vpc would do this")
+	add(isVPC && isARP && a.InBridge() && d.Network.Guard == config.GuardNone,
+		"guard is none: the frame is forwarded to the other members of %s, whatever the verdict", a.Bridge)
+	add(replies && d.isAnsweredByNeighbor() && reason == responder.Answered,
+		"no frame leaves %s: %s gets an entry in its neighbour table", d.Port, d.requester())
+	add(replies && d.isAnsweredByNeighbor() && reason != responder.Answered,
+		"no frame leaves %s: a probe of %s gets no answer", d.Port, d.requester())
+	add(isARP && a.Kind == config.AttachInterface && len(d.Network.Policy.Host) == 0,
+		"the kernel answers for the addresses of %s itself, which are unknown here", a.Device)
+	add(replies && a.Kind == config.AttachInterface && noSource,
+		"the answer leaves with the MAC of %s as its Ethernet source, which is unknown here", a.Device)
 	add(replies && isUplink && noSource,
-		"the answer leaves with the host's MAC as its Ethernet source, which is not known here")
+		"the answer leaves with the host's MAC as its Ethernet source, which is unknown here")
+	add(d.CarriesHost && noHost && (reason == responder.UnregisteredSender || reason == responder.SpoofedSender),
+		"the host's own requests on %s are answered, whichever of its addresses they come from; its MAC there is unknown here", a.Bridge)
+	add(isUplink && !noHost && d.sender.MAC == d.HostMAC,
+		"the frame is the host's own: it leaves by %s, and does not come in there; explain it with --port %s", d.Port, a.Bridge)
+	passes := d.Verdict.Action == responder.Pass
+	add(passes && reason == responder.UnknownTarget && d.Kind == responder.GuestPort,
+		"the request leaves by the uplinks (%s), and only there; an answer from there reaches this guest alone", strings.Join(a.Uplinks, ", "))
+	add(reason == responder.UnknownTarget && d.Kind == responder.Host && len(a.Uplinks) > 0,
+		"the host's request leaves by the uplinks (%s) all the same, and may be answered there", strings.Join(a.Uplinks, ", "))
+	add(passes && reason == responder.UnknownDestination,
+		"the frame leaves by an uplink (%s), and reaches no guest", strings.Join(a.Uplinks, ", "))
 	add(reason == responder.UnknownDestination && noHost,
-		"IPv4 to the host's own MAC on %s passes; it is not known here", a.Bridge)
-	add(!isARP && isUplink, "what uplinks send is not looked at, but for ARP")
-	add(!isARP && d.host, "what the host itself sends is not looked at, but for ARP")
+		"IPv4 to the host's own MAC on %s passes; that MAC is unknown here", a.Bridge)
+	add(!isARP && isUplink && reason == responder.NotARP, "the senders of frames from uplinks are not checked, except those of ARP")
+	add(!isARP && d.Kind == responder.Host && reason == responder.NotARP && noHost,
+		"with another MAC than the host's own, IPv4 passes only to one guest, and from an address that is bound to that MAC; "+
+			"the host's MAC is unknown here")
 	return notes
 }
 
-// isARP reports whether the frame went by the decision table to its end.
+// isARP reports whether the decision table for ARP decided.
 func (d *decision) isARP() bool {
-	return !d.trace.Rows[0].Fits && d.trace.Rows[0].Reason == responder.NotARP
+	return !d.Rows[0].Fits && d.Rows[0].Reason == responder.NotARP
 }
 
-// itself says who asks where asksItself.
-func (d *decision) itself() string {
-	if d.network.Attach.Sidecar != "" {
+// requester names the requester of a decision that isAnsweredByNeighbor.
+func (d *decision) requester() string {
+	if d.Network.Attach.Kind == config.AttachSidecar {
 		return "the sidecar's guest"
 	}
 	return "the host"

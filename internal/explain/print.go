@@ -9,11 +9,11 @@ import (
 	"text/tabwriter"
 )
 
-// Print writes an explanation for people.
+// Print writes an explanation as text.
 func (e Explanation) Print(w io.Writer) error {
 	var out bytes.Buffer
 	fmt.Fprintln(&out, e.Frame.Text)
-	fmt.Fprintf(&out, "from %s to %s, in by %s\n", cmp.Or(e.Frame.From, "nobody"), cmp.Or(e.Frame.To, "nobody"), e.Port)
+	fmt.Fprintf(&out, "from %s to %s, ingress %s\n", cmp.Or(e.Frame.From, "unknown"), cmp.Or(e.Frame.To, "unknown"), e.Port)
 	fmt.Fprintf(&out, "network %s\n\n", e.Summary)
 	fmt.Fprintf(&out, "verdict: %s, %s\n\n", e.Action, e.Reason)
 	e.printRows(&out)
@@ -41,7 +41,7 @@ func (e Explanation) printRows(out *bytes.Buffer) {
 	table.Flush()
 }
 
-// because writes what was compared, and in parentheses what of the configuration had a say.
+// because returns the values that were compared, and in parentheses the binding and the setting that mattered.
 func (r Row) because() string {
 	var with []string
 	for _, part := range []string{r.Binding, r.Setting} {
@@ -64,7 +64,7 @@ func (e Explanation) decidedBy() []string {
 		lines = append(lines, line.Text)
 	}
 	if lines == nil {
-		return []string{"the frame alone: no line of the configuration makes a difference"}
+		return []string{"the frame alone; no line of the configuration matters"}
 	}
 	return lines
 }

@@ -4,34 +4,35 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/arpfabric/arpfabric/internal/guard"
+	"github.com/arpfabric/arpfabric/internal/datapath"
 	"github.com/arpfabric/arpfabric/internal/link"
 )
 
-// bridgeAttachment makes every member of a bridge, or of one VLAN of it, a guest port, but for the uplinks.
+// bridgeAttachment makes every member of a bridge, or of one VLAN of it, a guest port, except the uplinks.
 type bridgeAttachment struct {
 	network *network
-	guests  []string // names in the guard
+	guests  []string // names of the guarded ports
+	uplinks []string // names of the members that are uplinks
 
-	isUnfiltered bool // the network's VLAN is not kept apart, which has been said
+	isUnfiltered bool // the bridge does not filter VLANs, and reportOnce has returned the error
 }
 
 func (a *bridgeAttachment) check(s link.Snapshot) error {
-	at := a.network.segment()
-	err := checkBridge(s, at.bridge)
+	attach := a.network.config().Attach
+	err := checkBridge(s, attach.Bridge)
 	if err == nil {
-		err = at.checkVLAN(s)
+		err = checkVLAN(s, attach.Bridge, attach.VLAN)
 	}
 	return err
 }
 
-// checkVLAN holds that the bridge, where there is one, keeps the segment's VLAN apart from others.
-func (at segment) checkVLAN(s link.Snapshot) error {
-	if at.vlan == 0 || !s.IsBridge(at.bridge) || s.FiltersVLANs(at.bridge) {
+// checkVLAN returns an error if a bridge exists but does not filter VLANs, and vlan is not 0.
+func checkVLAN(s link.Snapshot, bridge string, vlan uint16) error {
+	if vlan == 0 || !s.IsBridge(bridge) || s.FiltersVLANs(bridge) {
 		return nil
 	}
 	return fmt.Errorf("%s does not filter VLANs, so no port belongs to VLAN %d; switch it on: "+
-		"ip link set %s type bridge vlan_filtering 1", at.bridge, at.vlan, at.bridge)
+		"ip link set %s type bridge vlan_filtering 1", bridge, vlan, bridge)
 }
 
 func checkBridge(s link.Snapshot, bridge string) error {
@@ -44,20 +45,22 @@ func checkBridge(s link.Snapshot, bridge string) error {
 	return fmt.Errorf("there is no bridge %s; make it first: ip link add %s type bridge && ip link set %s up", bridge, bridge, bridge)
 }
 
-func (a *bridgeAttachment) follow(s link.Snapshot) ([]link.Link, error) {
-	at := a.network.segment()
-	members := guestPorts(s, at.bridge, a.network.config().Attach.Uplinks...)
-	if at.vlan == 0 {
+func (a *bridgeAttachment) reconcile(s link.Snapshot) ([]link.Link, error) {
+	attach := a.network.config().Attach
+	a.uplinks = a.network.uplinkNames(s)
+	members := a.network.guestPorts(s)
+	if attach.VLAN == 0 {
 		a.guests = guardedNames(s, members, a.guests)
 		return members, nil
 	}
-	ports := inVLAN(members, at.vlan)
-	a.guests = guardedNames(s, slices.Concat(ports, a.between(members)), a.guests)
-	return ports, a.news(at.checkVLAN(s))
+	ports := inVLAN(members, attach.VLAN)
+	a.guests = guardedNames(s, slices.Concat(ports, a.unassigned(members)), a.guests)
+	return ports, a.reportOnce(checkVLAN(s, a.network.bridge, attach.VLAN))
 }
 
-// news returns the error of checkVLAN the first time: to try again, as is done after an error, is no help.
-func (a *bridgeAttachment) news(err error) error {
+// reportOnce returns the error of checkVLAN only the first time. The loop tries again after an error, which would not
+// help here.
+func (a *bridgeAttachment) reportOnce(err error) error {
 	isNew := err != nil && !a.isUnfiltered
 	a.isUnfiltered = err != nil
 	if isNew {
@@ -66,25 +69,20 @@ func (a *bridgeAttachment) news(err error) error {
 	return nil
 }
 
-// between returns the members that were guest ports and are in no VLAN now: on their way to another one, or
-// because the bridge does not filter VLANs any more. They stay guarded, and nobody answers them, until they are in
-// a VLAN again, whose network guards them then if there is one.
-func (a *bridgeAttachment) between(members []link.Link) []link.Link {
+// unassigned returns the members that were guest ports and belong to no VLAN now, because they are about to join
+// another one, or because the bridge no longer filters VLANs. They stay guarded, and get no answers, until they belong
+// to a VLAN again. Then the network of that VLAN guards them, if there is one.
+func (a *bridgeAttachment) unassigned(members []link.Link) []link.Link {
 	return slices.DeleteFunc(inVLAN(members, 0), func(l link.Link) bool { return !slices.Contains(a.guests, l.Name) })
 }
 
-// inVLAN returns the members whose untagged frames are in a VLAN, or in none where it is 0.
+// inVLAN returns the members whose untagged frames belong to a VLAN, or to none if vlan is 0.
 func inVLAN(members []link.Link, vlan uint16) []link.Link {
 	return slices.DeleteFunc(slices.Clone(members), func(l link.Link) bool { return l.VLAN != vlan })
 }
 
-// guestPorts returns the members of a bridge without some.
-func guestPorts(s link.Snapshot, bridge string, without ...string) []link.Link {
-	return slices.DeleteFunc(s.Members(bridge), func(l link.Link) bool { return slices.Contains(without, l.Name) })
-}
-
-// guardedNames returns the names to guard: those of the ports, and of those that were guarded before and
-// are in no bridge now. When a bridge is made anew, its members are guarded before they are back.
+// guardedNames returns the names of the ports to guard: the given ones, and those that were guarded before and are in
+// no bridge now. If a bridge is deleted and made again, its members are guarded even before they join it again.
 func guardedNames(s link.Snapshot, ports []link.Link, before []string) []string {
 	var names []string
 	for _, p := range ports {
@@ -98,10 +96,16 @@ func guardedNames(s link.Snapshot, ports []link.Link, before []string) []string 
 	return names
 }
 
-func (a *bridgeAttachment) plan(p *guard.Plan) {
-	n := a.network.guardPlan(a.guests, guard.HandOver)
-	if a.network.watched() {
-		n.Uplinks = a.network.config().Attach.Uplinks
+// union returns the names in either list, without duplicates. An uplink that is no member yet is in the guard all the same,
+// so that it is one from its first moment in the bridge.
+func union(a, b []string) []string {
+	return slices.Compact(slices.Sorted(slices.Values(slices.Concat(a, b))))
+}
+
+func (a *bridgeAttachment) plan(p *datapath.Plan) {
+	n := a.network.plan(a.network.bridge, a.guests, datapath.HandOver)
+	if a.network.seesAllARP() {
+		n.Uplinks = union(a.network.config().Attach.Uplinks, a.uplinks)
 	}
 	p.Networks = append(p.Networks, n)
 }

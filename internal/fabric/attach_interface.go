@@ -3,24 +3,24 @@ package fabric
 import (
 	"fmt"
 
-	"github.com/arpfabric/arpfabric/internal/guard"
+	"github.com/arpfabric/arpfabric/internal/datapath"
 	"github.com/arpfabric/arpfabric/internal/link"
 	"github.com/arpfabric/arpfabric/internal/wire"
 )
 
-// interfaceAttachment has one port, an interface that leads to the guests. It answers only: there is no
-// place to guard.
+// interfaceAttachment has one port, an interface that leads to the guests. The fabric only answers there. It cannot
+// guard, because frames between guests do not pass this host.
 type interfaceAttachment struct {
 	network *network
 	conn    *wire.Packet
-	bound   int // ifindex that conn reads from
+	bound   int // ifindex of the interface that conn reads from
 }
 
 func (a *interfaceAttachment) check(s link.Snapshot) error {
-	name := a.network.config().Attach.Interface
+	name := a.network.config().Attach.Device
 	l, ok := s.Find(name)
 	if !ok {
-		return fmt.Errorf("there is no interface %s; `ip link` lists those there are", name)
+		return fmt.Errorf("there is no interface %s; `ip link` lists the interfaces", name)
 	}
 	if master := s.MasterOf(l.Name); s.IsBridge(master) {
 		return fmt.Errorf("%s is a member of the bridge %s, which takes all its frames; attach to the bridge instead", name, master)
@@ -29,7 +29,7 @@ func (a *interfaceAttachment) check(s link.Snapshot) error {
 }
 
 func (a *interfaceAttachment) open(s link.Snapshot) (wire.Conn, error) {
-	l, _ := s.Find(a.network.config().Attach.Interface)
+	l, _ := s.Find(a.network.config().Attach.Device)
 	conn, err := wire.OpenInterface(l.Index)
 	if err != nil {
 		return nil, err
@@ -38,17 +38,17 @@ func (a *interfaceAttachment) open(s link.Snapshot) (wire.Conn, error) {
 	return conn, nil
 }
 
-func (a *interfaceAttachment) follow(s link.Snapshot) ([]link.Link, error) {
-	l, ok := s.Find(a.network.config().Attach.Interface)
-	if !ok {
+func (a *interfaceAttachment) reconcile(s link.Snapshot) ([]link.Link, error) {
+	l, _ := s.Find(a.network.config().Attach.Device)
+	if a.check(s) != nil { // it is gone, or a bridge has it now, whose network decides about its frames
 		return nil, nil
 	}
 	addrs, err := link.Addresses(l)
 	if err != nil {
 		return nil, err
 	}
-	a.network.leaveToHost(addrs)
-	if l.Index != a.bound { // deleted, and made anew
+	a.network.setHostAddresses(addrs)
+	if l.Index != a.bound { // it was deleted and made again
 		if err := a.conn.Bind(l.Index); err != nil {
 			return nil, err
 		}
@@ -57,4 +57,4 @@ func (a *interfaceAttachment) follow(s link.Snapshot) ([]link.Link, error) {
 	return []link.Link{l}, nil
 }
 
-func (a *interfaceAttachment) plan(*guard.Plan) {}
+func (a *interfaceAttachment) plan(*datapath.Plan) {}

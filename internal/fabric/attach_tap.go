@@ -3,53 +3,53 @@ package fabric
 import (
 	"fmt"
 
-	"github.com/arpfabric/arpfabric/internal/guard"
+	"github.com/arpfabric/arpfabric/internal/datapath"
 	"github.com/arpfabric/arpfabric/internal/link"
 	"github.com/arpfabric/arpfabric/internal/wire"
 )
 
-// tapAttachment has one port, the fabric's own TAP, which may be a member of a bridge.
+// tapAttachment has one port, the fabric's TAP, which may be a member of a bridge.
 type tapAttachment struct {
 	network *network
-	steered []string // names in the guard
+	steered []string // names of the guarded ports
 }
 
 func (a *tapAttachment) check(s link.Snapshot) error {
-	if bridge := a.network.config().Attach.Bridge; bridge != "" {
-		return checkBridge(s, bridge)
+	if attach := a.network.config().Attach; attach.InBridge() {
+		return checkBridge(s, attach.Bridge)
 	}
 	return nil
 }
 
 func (a *tapAttachment) open(link.Snapshot) (wire.Conn, error) {
-	tap, err := wire.OpenTAP(a.network.config().Attach.TAP)
+	tap, err := wire.OpenTAP(a.network.config().Attach.Device)
 	if err != nil {
 		return nil, err
 	}
 	return tap, nil
 }
 
-func (a *tapAttachment) follow(s link.Snapshot) ([]link.Link, error) {
+func (a *tapAttachment) reconcile(s link.Snapshot) ([]link.Link, error) {
 	attach := a.network.config().Attach
-	if attach.Bridge != "" {
-		a.steered = guardedNames(s, guestPorts(s, attach.Bridge, attach.TAP), a.steered)
+	if attach.InBridge() {
+		a.steered = guardedNames(s, a.network.guestPorts(s), a.steered)
 	}
-	tap, ok := s.Find(attach.TAP)
-	if !ok { // deleted; the wire makes it anew
+	tap, ok := s.Find(attach.Device)
+	if !ok { // it was deleted, and wire.TAP makes it again
 		return nil, nil
 	}
 	return []link.Link{tap}, a.connect(s, tap)
 }
 
-// connect sets the TAP up and puts it into its bridge, where it isn't.
+// connect adds the TAP to its bridge, and sets it up, if it is not there or not up.
 func (a *tapAttachment) connect(s link.Snapshot, tap link.Link) error {
-	bridge := a.network.config().Attach.Bridge
-	isPlugged := !s.IsBridge(bridge) || s.MasterOf(tap.Name) == bridge
-	if isPlugged && tap.IsUp {
+	bridge := a.network.bridge
+	isMember := !s.IsBridge(bridge) || s.MasterOf(tap.Name) == bridge
+	if isMember && tap.IsUp {
 		return nil
 	}
-	if !isPlugged {
-		if err := link.PlugTAP(tap.Name, bridge); err != nil {
+	if !isMember {
+		if err := link.AddTAPToBridge(tap.Name, bridge); err != nil {
 			return err
 		}
 	}
@@ -59,11 +59,11 @@ func (a *tapAttachment) connect(s link.Snapshot, tap link.Link) error {
 	return nil
 }
 
-func (a *tapAttachment) plan(p *guard.Plan) {
-	if a.network.config().Attach.Bridge == "" || !a.network.guarded() {
+func (a *tapAttachment) plan(p *datapath.Plan) {
+	if !a.network.config().Attach.InBridge() || !a.network.guarded() {
 		return
 	}
-	n := a.network.guardPlan(a.steered, guard.Steer)
-	n.TAP = a.network.config().Attach.TAP
+	n := a.network.plan(a.network.bridge, a.steered, datapath.Steer)
+	n.TAP = a.network.config().Attach.Device
 	p.Networks = append(p.Networks, n)
 }

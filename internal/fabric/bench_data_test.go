@@ -15,7 +15,8 @@ import (
 
 	"github.com/arpfabric/arpfabric/config"
 	"github.com/arpfabric/arpfabric/internal/lab"
-	"github.com/arpfabric/arpfabric/internal/load"
+	"github.com/arpfabric/arpfabric/internal/lab/labtest"
+	"github.com/arpfabric/arpfabric/internal/loadgen"
 	"github.com/vishvananda/netlink"
 )
 
@@ -23,11 +24,11 @@ import (
 //
 //	talker's eth0 --- bench0 --- br0 --- bench1 --- listener's eth0
 //
-// without a fabric, and with the guard of one with few and with many bindings. An op is a second of each, in turn, so that
-// what else the machine does hits all alike. The metrics are medians: what is left of the traffic without a
-// fabric, and that traffic itself. The worst and the best op tell how much noise there is.
+// without a fabric, with the guard of few bindings, and with the guard of many. An op is a second of each, in turn, so
+// that other load on the machine affects all alike. The metrics are medians: the share of the traffic that remains with
+// a guard, and the traffic without one. The worst and the best op show the noise.
 func BenchmarkDataPath(b *testing.B) {
-	lab.NeedProgram(b, "iperf3")
+	labtest.NeedProgram(b, "iperf3")
 	talker, listener := addTalkers(b)
 	startListening(b, listener)
 	sizes := []int{0, 10, 100_000}
@@ -55,7 +56,7 @@ func BenchmarkDataPath(b *testing.B) {
 	}
 }
 
-// traffic is what iperf3 sends, and how its report says what arrived in a second.
+// traffic is a kind of iperf3 traffic, and how to read the rate at the receiver from its report.
 type traffic struct {
 	name, unit string
 	options    []string
@@ -71,7 +72,7 @@ var (
 	}}
 )
 
-// iperfReport is the part of what `iperf3 --json` writes that is looked at.
+// iperfReport has the fields of the output of `iperf3 --json` that the benchmark needs.
 type iperfReport struct {
 	Error string
 	End   struct {
@@ -86,7 +87,7 @@ type iperfReport struct {
 	}
 }
 
-// dataRate sends for a second, with a fabric of so many bindings or, for 0, without one.
+// dataRate sends for a second, with a fabric with a number of bindings, or without a fabric if bindings is 0.
 func dataRate(b *testing.B, talker *lab.Guest, kind traffic, bindings int) float64 {
 	b.Helper()
 	if bindings > 0 {
@@ -103,7 +104,7 @@ func dataRate(b *testing.B, talker *lab.Guest, kind traffic, bindings int) float
 	return kind.arrived(report)
 }
 
-// addTalkers makes the two guests, which have the first two bindings.
+// addTalkers makes two guests, which own the first two bindings.
 func addTalkers(b *testing.B) (talker, listener *lab.Guest) {
 	b.Helper()
 	bridge := addBenchBridge(b, "br0")
@@ -148,7 +149,7 @@ func startListening(b *testing.B, guest *lab.Guest) {
 	lines := bufio.NewScanner(said)
 	for lines.Scan() && !strings.Contains(lines.Text(), "listening") {
 	}
-	go io.Copy(io.Discard, said) // what it says about each test
+	go io.Copy(io.Discard, said) // a report about each test
 }
 
 func median(values []float64) float64 {
@@ -156,19 +157,20 @@ func median(values []float64) float64 {
 	return values[len(values)/2]
 }
 
-// BenchmarkFlood lets a guest ask while another one floods its own port with requests, far over the rate limit. An
-// op is a thousand requests without the flood, a thousand with it, and a thousand while the same flood fills a bridge
-// without a fabric: what is lost to the processors that the flooder takes. The metrics are medians: when 99 of
-// 100 answers had arrived without the flood, how many times later with either, and how much the flood was.
+// BenchmarkFlood lets a guest send requests while another one floods its own port with requests, far over the rate
+// limit. An op is a thousand requests without the flood, a thousand with it, and a thousand while the same flood fills
+// a bridge without a fabric, which shows the effect of the CPU time that the sender of the flood uses. The metrics are
+// medians: the time within which 99 of 100 answers arrived without the flood, the factor with each flood, and the rate
+// of the flood.
 func BenchmarkFlood(b *testing.B) {
-	const flood, atOnce, pause = 200_000, 1000, 200 * time.Microsecond // under the asker's own rate limit
-	asker, flooder := addTalkers(b)
+	const flood, atOnce, pause = 200_000, 1000, 200 * time.Microsecond // under the guest's own rate limit
+	requester, flooder := addTalkers(b)
 	elsewhere := addTalkerOn(b, addBenchBridge(b, "br1"), 3, "elsewhere")
 	n := benchNetwork(b, config.Attachment{Bridge: "br0"}, 1000)
 	n.RateLimit = defaultRate
 	b.Cleanup(startBench(b, n))
-	order := func(i int) load.Order {
-		o := load.Order{Interface: "eth0", Sender: benchBinding(i).First, Requests: atOnce, Burst: 1, Pause: pause}
+	order := func(i int) loadgen.Job {
+		o := loadgen.Job{Interface: "eth0", Sender: benchBinding(i).First, Requests: atOnce, Burst: 1, Pause: pause}
 		for _, binding := range benchBindings(3, 1001) {
 			o.Targets = append(o.Targets, binding.First)
 		}
@@ -178,12 +180,12 @@ func BenchmarkFlood(b *testing.B) {
 	under := func(g *lab.Guest) (latency, rate float64) {
 		o := order(2)
 		o.Flood = flood
-		stop, err := load.Flood(o, g.Start)
+		stop, err := loadgen.Flood(o, g.Start)
 		if err != nil {
 			b.Fatal(err)
 		}
 		before, start := received(b, g.Port), time.Now()
-		latency = p99(b, asker, order(1))
+		latency = p99(b, requester, order(1))
 		rate = float64(received(b, g.Port)-before) / time.Since(start).Seconds()
 		if err := stop(); err != nil {
 			b.Fatal(err)
@@ -191,7 +193,7 @@ func BenchmarkFlood(b *testing.B) {
 		return latency, rate
 	}
 	for range b.N {
-		without := p99(b, asker, order(1))
+		without := p99(b, requester, order(1))
 		with, rate := under(flooder)
 		besides, _ := under(elsewhere)
 		quiet, floods = append(quiet, without), append(floods, rate)
@@ -203,9 +205,9 @@ func BenchmarkFlood(b *testing.B) {
 	b.ReportMetric(median(floods), "flood/s")
 }
 
-func p99(b *testing.B, guest *lab.Guest, o load.Order) float64 {
+func p99(b *testing.B, guest *lab.Guest, o loadgen.Job) float64 {
 	b.Helper()
-	result, err := load.Ask(o, guest.Start)
+	result, err := loadgen.Run(o, guest.Start)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -215,7 +217,7 @@ func p99(b *testing.B, guest *lab.Guest, o load.Order) float64 {
 	return float64(result.P99)
 }
 
-// received returns how many frames a port has received from its guest.
+// received returns the number of frames that a port has received from its guest.
 func received(t testing.TB, port string) uint64 {
 	t.Helper()
 	l, err := netlink.LinkByName(port)

@@ -10,31 +10,36 @@ import (
 	"testing"
 
 	"github.com/arpfabric/arpfabric/config"
+	"github.com/arpfabric/arpfabric/internal/datapath/nft"
 	"github.com/arpfabric/arpfabric/internal/fabric"
 	"github.com/arpfabric/arpfabric/internal/lab"
-	"github.com/arpfabric/arpfabric/internal/load"
-	"github.com/arpfabric/arpfabric/responder"
+	"github.com/arpfabric/arpfabric/internal/lab/labtest"
+	"github.com/arpfabric/arpfabric/internal/loadgen"
+	"github.com/arpfabric/arpfabric/responder/registry"
 	"github.com/mdlayher/arp"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
-// BenchmarkAnswers lets a guest ask for the addresses of a thousand bindings, again and again:
+// BenchmarkAnswers lets a guest send requests for the addresses of a thousand bindings, over and over:
 //
-//	guest's eth0 --- veth pair --- benchPort --- who answers
+//	guest's eth0 --- veth pair --- benchPort --- responder
 //
-// The guest waits for the answer before it asks again (burst=1), or for those to a whole burst. An op is
-// one answer. p99-ns is how long after their burst 99 of 100 answers had arrived, as tcpdump would see it:
-// waking the guest up comes on top. lost is how many requests had to be sent again.
+// The guest waits for the answer before it sends the next request (burst=1), or for the answers to a whole burst. An op
+// is one answer. p99-ns is the time after the start of a burst within which 99 of 100 answers have arrived, as tcpdump
+// would show it; it does not include the time to wake the guest up. lost is the number of requests that were sent
+// again.
 func BenchmarkAnswers(b *testing.B) {
 	for _, who := range []struct {
 		name   string
-		bridge string // that benchPort is a member of
+		bridge string // bridge of benchPort
 		start  func(b *testing.B)
 	}{
 		{"bridge", "br0", func(b *testing.B) { benchFabric(b, config.Attachment{Bridge: "br0"}) }},
-		{"tap", "br0", func(b *testing.B) { benchFabric(b, config.Attachment{TAP: "arp0", Bridge: "br0"}) }},
-		{"interface", "", func(b *testing.B) { benchFabric(b, config.Attachment{Interface: benchPort}) }},
+		{"tap", "br0", func(b *testing.B) {
+			benchFabric(b, config.Attachment{Kind: config.AttachTAP, Device: "arp0", Bridge: "br0"})
+		}},
+		{"interface", "", func(b *testing.B) { benchFabric(b, config.Attachment{Kind: config.AttachInterface, Device: benchPort}) }},
 		{"plain", "", benchPlainResponder},
 		{"proxy_arp", "", benchProxyARP},
 	} {
@@ -48,11 +53,11 @@ func BenchmarkAnswers(b *testing.B) {
 }
 
 func ask(b *testing.B, guest *lab.Guest, burst int) {
-	order := load.Order{Interface: "eth0", Sender: benchGuest.First, Requests: b.N, Burst: burst}
+	order := loadgen.Job{Interface: "eth0", Sender: benchGuest.First, Requests: b.N, Burst: burst}
 	for _, binding := range benchTargets {
 		order.Targets = append(order.Targets, binding.First)
 	}
-	result, err := load.Ask(order, guest.Start)
+	result, err := loadgen.Run(order, guest.Start)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -69,14 +74,14 @@ var (
 	benchTargets = benchBindings(2, 1001)
 )
 
-// benchBinding is number i of the bindings: 10.239.0.1, 10.239.0.2 and so on.
-func benchBinding(i int) responder.Binding {
+// benchBinding returns binding i: 10.239.0.1, 10.239.0.2 and so on.
+func benchBinding(i int) registry.Binding {
 	addr := netip.AddrFrom4([4]byte{10, byte(239 + i>>16), byte(i >> 8), byte(i)})
-	return responder.Binding{First: addr, Last: addr, MAC: responder.MAC{0x02, 0, 0, byte(i >> 16), byte(i >> 8), byte(i)}}
+	return registry.Binding{First: addr, Last: addr, MAC: registry.MAC{0x02, 0, 0, byte(i >> 16), byte(i >> 8), byte(i)}}
 }
 
-// benchBindings returns those from number first to the one before number end.
-func benchBindings(first, end int) (bindings []responder.Binding) {
+// benchBindings returns the bindings from number first to end-1.
+func benchBindings(first, end int) (bindings []registry.Binding) {
 	for i := first; i < end; i++ {
 		bindings = append(bindings, benchBinding(i))
 	}
@@ -91,8 +96,8 @@ func addBenchGuest(b *testing.B, bridge string) *lab.Guest {
 		}
 		b.Cleanup(func() { lab.DeleteLink(bridge) })
 	}
-	asker := lab.GuestConfig{Name: "asker", Port: benchPort, Bridge: bridge, MAC: benchGuest.MAC[:]}
-	guest, err := lab.AddGuest(asker)
+	requester := lab.GuestConfig{Name: "requester", Port: benchPort, Bridge: bridge, MAC: benchGuest.MAC[:]}
+	guest, err := lab.AddGuest(requester)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -102,26 +107,26 @@ func addBenchGuest(b *testing.B, bridge string) *lab.Guest {
 
 func benchFabric(b *testing.B, attach config.Attachment) {
 	b.Helper()
-	if attach.TAP != "" {
-		lab.NeedTUN(b)
+	if attach.Kind == config.AttachTAP {
+		labtest.NeedTUN(b)
 	}
 	n := benchNetwork(b, attach, 1000)
 	n.Guard = config.GuardARP
 	b.Cleanup(startBench(b, n))
 }
 
-// defaultRate is the rate limit of a configuration that doesn't name one.
+// defaultRate is the rate limit of a configuration that does not name one.
 const defaultRate = 10_000
 
-// benchNetwork is a network as the configuration makes it by default, with so many bindings.
+// benchNetwork returns a network with the defaults of the configuration, and with a number of bindings.
 func benchNetwork(b *testing.B, attach config.Attachment, bindings int) config.Network {
 	b.Helper()
-	registry, err := responder.NewRegistry(slices.Values(benchBindings(1, bindings+1)))
+	known, err := registry.New(slices.Values(benchBindings(1, bindings+1)))
 	if err != nil {
 		b.Fatal(err)
 	}
 	return config.Network{
-		Name: "bench", Mode: config.VPC, Attach: attach, Registry: registry,
+		Name: "bench", Mode: config.VPC, Attach: attach, Registry: known,
 		Guard: config.GuardFull, OnStop: config.Release,
 	}
 }
@@ -129,7 +134,14 @@ func benchNetwork(b *testing.B, attach config.Attachment, bindings int) config.N
 // startBench runs a fabric until stop is called.
 func startBench(b *testing.B, n config.Network) (stop func()) {
 	b.Helper()
-	f := fabric.New(&config.Config{Networks: []config.Network{n}}, slog.New(slog.DiscardHandler))
+	_, stop = runBench(b, n)
+	return stop
+}
+
+// runBench runs a fabric until stop is called.
+func runBench(b *testing.B, n config.Network) (f *fabric.Fabric, stop func()) {
+	b.Helper()
+	f = fabric.New(&config.Config{Networks: []config.Network{n}}, slog.New(slog.DiscardHandler), nft.New())
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- f.Run(ctx) }()
@@ -138,7 +150,7 @@ func startBench(b *testing.B, n config.Network) (stop func()) {
 	case err := <-ended:
 		b.Fatal(err)
 	}
-	return func() {
+	return f, func() {
 		cancel()
 		if err := <-ended; err != nil {
 			b.Error(err)
@@ -149,7 +161,7 @@ func startBench(b *testing.B, n config.Network) (stop func()) {
 // benchPlainResponder answers from a packet socket and a map, in the simplest way that mdlayher/arp offers.
 func benchPlainResponder(b *testing.B) {
 	b.Helper()
-	if err := lab.AddAddress(benchPort, netip.MustParsePrefix("192.0.2.1/24")); err != nil { // arp.Dial wants one
+	if err := labtest.AddAddress(benchPort, netip.MustParsePrefix("192.0.2.1/24")); err != nil { // arp.Dial needs an address
 		b.Fatal(err)
 	}
 	port, err := net.InterfaceByName(benchPort)
@@ -180,7 +192,7 @@ func answerPlainly(client *arp.Client) {
 	}
 }
 
-// benchProxyARP has the kernel answer for addresses that it has a route to, through another interface.
+// benchProxyARP makes the kernel answer for addresses to which it has a route through another interface (proxy ARP).
 func benchProxyARP(b *testing.B) {
 	b.Helper()
 	owner := lab.GuestConfig{Name: "owner", Port: "bench1", MAC: net.HardwareAddr{0x02, 0, 0, 1, 0, 0}}

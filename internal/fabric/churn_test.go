@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/arpfabric/arpfabric/internal/lab"
+	"github.com/arpfabric/arpfabric/internal/lab/labtest"
 	"github.com/arpfabric/arpfabric/internal/link"
 	"github.com/arpfabric/arpfabric/internal/wire"
 	"github.com/arpfabric/arpfabric/responder"
@@ -17,10 +18,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestPortsComeAndGo adds and removes a thousand ports while app asks. Every port is answered, as is every request
-// of app; nobody hears anybody; and the ports that are gone have left nothing behind. Those that come ask before they
-// are known, if the kernel can keep them apart then.
-func TestPortsComeAndGo(t *testing.T) {
+// TestPortChurn adds and removes a thousand ports while app sends requests. The fabric answers on every port, and
+// answers all requests of app. No guest receives another's ARP. Removed ports leave nothing behind. New ports send
+// requests before the fabric knows them, if the kernel can isolate them then.
+func TestPortChurn(t *testing.T) {
 	rounds := 20
 	if testing.Short() {
 		rounds = 4
@@ -33,7 +34,7 @@ func TestPortsComeAndGo(t *testing.T) {
 
 	comeAndGo := func() {
 		fabric.answersOn(t, atOnce)
-		lab.Eventually(t, "the ports are gone", func() bool { return fabric.portCount() == few })
+		labtest.Eventually(t, "the ports are gone", func() bool { return fabric.portCount() == few })
 	}
 	comeAndGo()
 	goroutines, descriptors, memory := goleak.IgnoreCurrent(), len(listDescriptors(t)), heapInUse()
@@ -41,20 +42,20 @@ func TestPortsComeAndGo(t *testing.T) {
 		comeAndGo()
 	}
 	goleak.VerifyNone(t, goroutines)
-	// Before, the fabric may still have been looking at its interfaces.
-	lab.Eventually(t, "the descriptors are no more than before", func() bool { return len(listDescriptors(t)) <= descriptors })
-	const generous = 8 << 20 // with what the captures have recorded meanwhile
+	// Before this, the fabric may still have been reading interfaces.
+	labtest.Eventually(t, "the descriptors are no more than before", func() bool { return len(listDescriptors(t)) <= descriptors })
+	const generous = 8 << 20 // includes the frames that the captures have recorded
 	if now := heapInUse(); now > memory+generous {
 		t.Errorf("the heap has grown from %d to %d kB", memory>>10, now>>10)
 	}
 	asked := load()
-	lab.Eventually(t, "app is answered each time", func() bool { return len(s.app.answers()) == asked })
+	labtest.Eventually(t, "app is answered each time", func() bool { return len(s.app.answers()) == asked })
 	fabric.expectCounts(t, s.port, counts{responder.Answered: uint64(asked)}, "app has asked")
 	s.expectSilence(t, s.db, s.idle)
 }
 
-// answersOn adds that many ports to br0, with one guest behind them all, has it ask on each until it is answered
-// there, and takes them away again.
+// answersOn adds ports to br0, with one guest behind all of them. The guest sends requests on each until it is answered
+// there. Then answersOn removes the ports.
 func (r *running) answersOn(t *testing.T, ports int) {
 	t.Helper()
 	before := r.portCount()
@@ -62,18 +63,18 @@ func (r *running) answersOn(t *testing.T, ports int) {
 		Name: "far", Port: "vnet4", MAC: net.HardwareAddr{0x02, 0x00, 0x09, 0xde, 0x54, 0xa8},
 		Addr: netip.MustParsePrefix("10.239.0.104/24"),
 	})
-	must(t, err)
+	labtest.Must(t, err)
 	defer inside.Delete()
 	far := &guest{Guest: inside}
 	addPorts(t, far, ports)
 	if !closesBridges() {
-		lab.Eventually(t, "the ports are known", func() bool { return r.portCount() == before+ports })
+		labtest.Eventually(t, "the ports are known", func() bool { return r.portCount() == before+ports })
 		r.settle(t)
 	}
 	waiting := far.setPortsUp(t, ports)
 
 	var conn *wire.Packet
-	must(t, far.Do(func() (err error) { conn, err = wire.OpenPacket(0, unix.ETH_P_ARP); return err }))
+	labtest.Must(t, far.Do(func() (err error) { conn, err = wire.OpenPacket(0, unix.ETH_P_ARP); return err }))
 	answered, ended := make(chan int, 100*ports), make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -92,11 +93,12 @@ func (r *running) answersOn(t *testing.T, ports int) {
 		}
 		return len(waiting) == 0
 	})
-	must(t, conn.Close())
+	labtest.Must(t, conn.Close())
 	<-ended
 }
 
-// readAnswers tells on which interface each answer arrives, until conn is closed. Nothing else may arrive.
+// readAnswers sends the ifindex on which each answer arrives to answered, until conn is closed. Other frames fail the
+// test.
 func (g *guest) readAnswers(t *testing.T, conn *wire.Packet, answered chan<- int) {
 	batch := make([]wire.Frame, wire.MaxBatch)
 	for {
@@ -106,21 +108,21 @@ func (g *guest) readAnswers(t *testing.T, conn *wire.Packet, answered chan<- int
 		}
 		for _, f := range batch[:n] {
 			if len(f.Data) != responder.MinFrameLen || !bytes.Equal(f.Data[:6], g.MAC) {
-				t.Errorf("%s heard %s (%x)", g.Name, responder.Describe(f.Data), f.Data)
+				t.Errorf("%s received %s (%x)", g.Name, responder.Describe(f.Data), f.Data)
 			}
 			answered <- f.Port
 		}
 	}
 }
 
-// setPortsUp sets the ports that addPorts made up, on both ends, and returns the indexes of those in the guest.
+// setPortsUp sets both ends of the ports that addPorts made up, and returns the indexes of the ends in the guest.
 func (g *guest) setPortsUp(t *testing.T, n int) map[int]bool {
 	t.Helper()
 	indexes := map[int]bool{}
 	for i := range n {
 		setUp(t, fmt.Sprintf("many%d", i))
 	}
-	must(t, g.Do(func() error {
+	labtest.Must(t, g.Do(func() error {
 		for i := range n {
 			name := fmt.Sprintf("far%d", i)
 			if err := link.Up(name); err != nil {
@@ -137,8 +139,8 @@ func (g *guest) setPortsUp(t *testing.T, n int) map[int]bool {
 	return indexes
 }
 
-// load makes the guest ask for the gateway all the time, until the function it returns is called, which returns how
-// often it did.
+// load makes the guest request the gateway's MAC all the time, until stop is called. stop returns the number of
+// requests.
 func (g *guest) load(t *testing.T, every time.Duration) (stop func() int) {
 	t.Helper()
 	request := g.request(gatewayAddr).Frame()

@@ -2,18 +2,16 @@ package fabric_test
 
 import (
 	"bytes"
-	"fmt"
-	"log/slog"
 	"net/netip"
 	"strings"
 	"testing"
 
-	"github.com/arpfabric/arpfabric/internal/lab"
+	"github.com/arpfabric/arpfabric/internal/lab/labtest"
 	"github.com/arpfabric/arpfabric/responder"
 )
 
-// TestClassic holds that in classic mode frames flood as without a fabric, that the owner answers and the
-// fabric does not, and that what vpc mode would have done is counted.
+// TestClassic checks that in classic mode frames flood as without a fabric, that the owner answers and the fabric does
+// not, and that the fabric counts the verdicts of vpc mode.
 func TestClassic(t *testing.T) {
 	each(t, attachments, func(t *testing.T, s *stage) {
 		fabric := start(t, network(s.attach, "mode: classic"))
@@ -32,12 +30,12 @@ func TestClassic(t *testing.T) {
 		for _, h := range sent {
 			s.app.send(t, h.frame)
 			for _, g := range []*guest{s.db, s.idle} {
-				lab.Eventually(t, g.Name+" hears "+h.name, func() bool { return g.hasSeen(h.frame) })
+				labtest.Eventually(t, g.Name+" receives "+h.name, func() bool { return g.hasReceived(h.frame) })
 			}
 			want[h.reason]++
 			fabric.expectCounts(t, s.port, want, h.name)
 		}
-		lab.Eventually(t, "db itself answers", func() bool { return len(s.app.heard()) > 0 })
+		labtest.Eventually(t, "db itself answers", func() bool { return len(s.app.receivedARP()) > 0 })
 		sendMark(t, s.db, s.app, 1)
 		if answers := s.app.answers(); len(answers) > 0 {
 			t.Errorf("the fabric answers: %x", answers)
@@ -45,8 +43,8 @@ func TestClassic(t *testing.T) {
 	})
 }
 
-// TestClassicFloods holds that all that nobody hears in vpc mode is heard in classic mode, and is counted for
-// the same reasons: what does not cross a guarded bridge would cross another.
+// TestClassicFloods checks that all frames that no guest receives in vpc mode reach guests in classic mode, and that
+// the fabric counts them by the same reasons. So it also checks that these frames would cross a bridge without a guard.
 func TestClassicFloods(t *testing.T) {
 	s := build(t, onBridge)
 	fabric := start(t, network(s.attach, "mode: classic"))
@@ -58,7 +56,7 @@ func TestClassicFloods(t *testing.T) {
 		s.app.send(t, h.frame)
 		sendMark(t, s.app, s.idle, i)
 		isGroup := h.frame[0]&1 == 1
-		if isGroup && len(h.frame) >= 14+shortestForwarded && !s.idle.hasSeen(h.frame) {
+		if isGroup && len(h.frame) >= 14+shortestForwarded && !s.idle.hasReceived(h.frame) {
 			t.Errorf("%s was not heard", h.name)
 		}
 		if h.reason != 0 {
@@ -71,34 +69,31 @@ func TestClassicFloods(t *testing.T) {
 	}
 }
 
-// TestClassicHearsTheHostAndUplinks holds that what vpc mode would do with the host's requests and an uplink's is known
-// before, and that they go on their way.
-func TestClassicHearsTheHostAndUplinks(t *testing.T) {
-	lab.NeedProgram(t, "ping")
+// TestClassicSeesHostAndUplinks checks that classic mode counts the verdicts on the requests of the host and of
+// uplinks, and forwards them.
+func TestClassicSeesHostAndUplinks(t *testing.T) {
+	labtest.NeedProgram(t, "ping")
 	s := build(t, onBridge)
 	outside := addGuestIn(t, bridgeName, 4, "outside")
-	log := &journal{}
-	configuration := network("{bridge: br0, uplinks: [vnet4]}", "mode: classic")
-	fabric := startLogging(t, loadConfig(t, configuration), slog.NewJSONHandler(log, nil))
+	fabric := start(t, network("{bridge: br0, uplinks: [vnet4]}", "mode: classic"))
 
 	ping(t, dbAddr)
-	lab.Eventually(t, "the host is not registered", func() bool { return fabric.counts(bridgeName)[responder.UnregisteredSender] > 0 })
-	lab.Eventually(t, "the log says so", func() bool { return len(log.with(t, "address", hostAddr.Addr().String())) > 0 })
-	if lines := log.with(t, "address", hostAddr.Addr().String()); len(lines) != 1 || !strings.Contains(fmt.Sprint(lines[0]["msg"]), "would not be answered") {
-		t.Errorf("of the host's missing binding, the log says %v", lines)
+	labtest.Eventually(t, "the host's request is counted", func() bool { return fabric.counts(bridgeName)[responder.Answered] > 0 })
+	if found := fabric.Findings()["lab"]; len(found) != 1 || !strings.Contains(found[0], hostAddr.Addr().String()) {
+		t.Errorf("findings about the host's missing binding: %q", found)
 	}
 	stranger := outside.request(dbAddr)
 	stranger.SenderIP = netip.MustParseAddr("10.239.0.250")
 	outside.send(t, stranger.Frame())
 	fabric.expectCounts(t, "vnet4", counts{responder.Answered: 1}, "what came by the uplink")
-	lab.Eventually(t, "it goes on its way", func() bool { return s.idle.hasSeen(stranger.Frame()) })
+	labtest.Eventually(t, "it is forwarded", func() bool { return s.idle.hasReceived(stranger.Frame()) })
 	if answers := outside.answers(); len(answers) > 0 {
 		t.Errorf("the fabric answers: %x", answers)
 	}
 }
 
-// isLinkLocal reports whether a frame is for a group address that no bridge forwards (IEEE 802.1D, 7.12.6),
-// but for spanning tree's, which Linux forwards where it is off.
+// isLinkLocal reports whether a frame is for a group address that no bridge forwards (IEEE 802.1D, 7.12.6). It returns
+// false for spanning tree's address, which Linux forwards if spanning tree is off.
 func isLinkLocal(frame []byte) bool {
 	return bytes.HasPrefix(frame, []byte{0x01, 0x80, 0xc2, 0, 0}) && frame[5] != 0
 }

@@ -6,8 +6,8 @@ import (
 	"github.com/arpfabric/arpfabric/internal/wire"
 )
 
-// TestCopies holds that what the host asks once is dealt with once, however many ports it was to leave by, and what it
-// asks twice, twice. In two VLANs it may ask the same, from the same address.
+// TestCopies checks that one request of the host is handled once, although it is read once for each egress port, and
+// that a repeated request is handled again. The host may send the same request in two VLANs.
 func TestCopies(t *testing.T) {
 	h := &hosts{}
 	one, another := &port{}, &port{}

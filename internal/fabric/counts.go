@@ -4,27 +4,29 @@ import (
 	"cmp"
 	"slices"
 
-	"github.com/arpfabric/arpfabric/internal/guard"
+	"github.com/arpfabric/arpfabric/internal/datapath"
 	"github.com/arpfabric/arpfabric/responder"
+	"github.com/arpfabric/arpfabric/responder/registry"
 )
 
-// PortCounts is a port, and how often each verdict was made on it.
+// PortCounts has a port and its counters.
 type PortCounts struct {
 	Network, Port string
-	Kind          PortKind
+	Kind          responder.PortKind
 	Index         int                          // ifindex
-	MAC           responder.MAC                // the interface's own
-	Verdicts      map[responder.Verdict]uint64 // without the lengths of answers, and those that were not
+	MAC           registry.MAC                 // MAC of the interface
+	Verdicts      map[responder.Verdict]uint64 // number of frames by verdict, without zeros; Len is 0 in all verdicts
 
-	// Refused is how many frames of the port were not on the guard's allow-list. The fabric sees samples of these,
-	// and Verdicts has the samples alone.
+	// Refused is the number of frames of the port that were not on the guard's allow-list. The fabric sees samples of
+	// these, and Verdicts counts only the samples.
 	Refused uint64
 
-	// Tallied says that Verdicts has what the kernel alone has seen, and that Refused is known.
-	Tallied bool
+	// KernelCounted means that Refused is valid, and that Verdicts includes the frames that only the kernel has
+	// counted.
+	KernelCounted bool
 }
 
-// Reasons returns how often each reason was the verdict, without those that were not.
+// Reasons returns the number of frames by reason, without zeros.
 func (c *PortCounts) Reasons() map[responder.Reason]uint64 {
 	reasons := map[responder.Reason]uint64{}
 	for verdict, n := range c.Verdicts {
@@ -33,57 +35,47 @@ func (c *PortCounts) Reasons() map[responder.Reason]uint64 {
 	return reasons
 }
 
-// PortKind is who is behind a port.
-type PortKind int
-
-// The kinds of ports.
-const (
-	GuestPort PortKind = iota
-	Uplink
-	Host // the host's own stack, or that of a sidecar's guest
-)
-
-// GuestPorts returns how many of some ports are guest ports, by network.
+// GuestPorts returns the number of guest ports among ports, by network.
 func GuestPorts(ports []PortCounts) map[string]int {
 	guests := map[string]int{}
 	for _, p := range ports {
-		if p.Kind == GuestPort {
+		if p.Kind == responder.GuestPort {
 			guests[p.Network]++
 		}
 	}
 	return guests
 }
 
-// Counts returns the counts of all ports there are, by network and name. The host's own requests on a bridge
-// are counted under the name of the interface that it asks on, the bridge or a VLAN device on top of it, and what a
-// sidecar's guest asks under its interface's, with what others ask it.
+// Counts returns the counters of all ports, sorted by network and name. The host's own requests on a bridge are counted
+// under the name of the interface that the host sends them by: the bridge, or a VLAN device on top of it. The requests
+// of a sidecar's guest are counted under the name of its interface, together with the requests of others for it.
 //
-// What the kernel alone has seen of a bridge's ports, Refused and the reason RateLimited, is counted by name from when
-// the guard was installed, also over a port's lives. With a TAP it is not known, nor while the kernel does not say.
+// Only the kernel counts Refused and the reason RateLimited, for the ports of bridges. It counts by name since the
+// guard was installed, even if a port is deleted and made again. These counters are missing with a TAP, and if they
+// cannot be read.
 func (f *Fabric) Counts() []PortCounts {
 	var all []PortCounts
 	ports := f.ports.Load().all()
-	tallies, tallied := f.tallies(ports)
+	counters, known := f.kernelCounters(ports)
 	for _, p := range ports {
 		c := p.read()
-		if tallied && p.isGuarded() {
-			c.add(tallies[p.link.Name])
+		if known && p.isGuarded() {
+			c.add(counters[p.link.Name])
 		}
 		all = append(all, c)
 	}
 	slices.SortFunc(all, func(a, b PortCounts) int {
 		return cmp.Or(cmp.Compare(a.Network, b.Network), cmp.Compare(a.Port, b.Port))
 	})
-	return addUp(all)
+	return mergeSame(all)
 }
 
-// read returns the port with the counts that the fabric has of it.
+// read returns the port with the fabric's own counters.
 func (p *port) read() PortCounts {
 	c := PortCounts{
-		Network: p.network.config().Name, Port: p.link.Name, Kind: p.kind, Index: p.link.Index,
+		Network: p.network.config().Name, Port: p.link.Name, Kind: p.in.Kind, Index: p.link.Index, MAC: macOf(p.link),
 		Verdicts: map[responder.Verdict]uint64{},
 	}
-	copy(c.MAC[:], p.link.MAC)
 	for reason := range p.counts {
 		for action := range p.counts[reason] {
 			if n := p.counts[reason][action].Load(); n > 0 {
@@ -94,34 +86,34 @@ func (p *port) read() PortCounts {
 	return c
 }
 
-// tallies reads what the kernel has counted of the ports that it guards. It returns false where it can't, or there are
-// no such ports.
-func (f *Fabric) tallies(ports []*port) (map[string]guard.Tally, bool) {
+// kernelCounters returns the kernel's counters of the ports that it guards. It returns false if there are no such
+// ports, or if it cannot read the counters.
+func (f *Fabric) kernelCounters(ports []*port) (map[string]datapath.Counters, bool) {
 	if !slices.ContainsFunc(ports, (*port).isGuarded) {
 		return nil, false
 	}
-	tallies, err := f.guard.Tallies()
+	counters, err := f.datapath.Counters()
 	if err != nil {
-		f.log.Error("can't count what the guard has dropped", "error", err)
+		f.log.Error("cannot read how many frames the guard has dropped", "error", err)
 	}
-	return tallies, err == nil
+	return counters, err == nil
 }
 
-// isGuarded reports whether the kernel may have dropped frames of the port that the fabric never saw.
+// isGuarded reports whether the kernel may have dropped frames of the port without handing them to the fabric.
 func (p *port) isGuarded() bool {
-	return p.network.config().Attach.SeesPorts() && p.kind == GuestPort
+	return p.network.config().Attach.SeesPorts() && p.in.Kind == responder.GuestPort
 }
 
-func (c *PortCounts) add(t guard.Tally) {
-	c.Tallied = true
-	c.Refused += t.Refused
-	if t.Curbed > 0 {
-		c.Verdicts[responder.Verdict{Action: responder.Drop, Reason: responder.RateLimited}] += t.Curbed
+func (c *PortCounts) add(k datapath.Counters) {
+	c.KernelCounted = true
+	c.Refused += k.Refused
+	for reason, n := range k.Dropped {
+		c.Verdicts[responder.Verdict{Action: responder.Drop, Reason: reason}] += n
 	}
 }
 
-// addUp makes one of counts that stand next to each other with the same network and port.
-func addUp(all []PortCounts) []PortCounts {
+// mergeSame adds up the counters of the same port of the same network. all is sorted.
+func mergeSame(all []PortCounts) []PortCounts {
 	var sums []PortCounts
 	for _, c := range all {
 		n := len(sums)
@@ -130,7 +122,7 @@ func addUp(all []PortCounts) []PortCounts {
 			continue
 		}
 		sums[n-1].Refused += c.Refused
-		sums[n-1].Tallied = sums[n-1].Tallied || c.Tallied
+		sums[n-1].KernelCounted = sums[n-1].KernelCounted || c.KernelCounted
 		for verdict, count := range c.Verdicts {
 			sums[n-1].Verdicts[verdict] += count
 		}

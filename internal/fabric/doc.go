@@ -1,15 +1,18 @@
-// Package fabric is a running fabric: it puts the responder, the wire, the guard and what is known of the
-// host's interfaces together, takes other configurations over while it runs, and takes itself down again.
+// Package fabric runs a fabric. It connects the responder, the datapath and the host's interfaces, applies new
+// configurations and registries while it runs, and removes the guard when it stops.
 //
-// A frame's way: the guard (or a TAP, or a packet socket) hands it to a [wire.Conn]; serve.go looks up the
-// port it came in by, asks the network's responder, counts the verdict on the port, and sends the answer
-// out of that port. What the host itself asks, and the guest of a sidecar, is answered in its neighbour table
-// (host.go).
+// The path of a frame: a [wire.Conn] of the datapath, a TAP or an interface reads the frame. server.go looks up the
+// ingress port, calls the network's responder, counts the verdict on the port, and sends the answer out of that port.
+// The requests of the host itself, and those of a sidecar's guest, are answered by an entry in the host's neighbour
+// table (host.go).
 //
-// Beside that runs one more goroutine, which everything else belongs to. It follows the interfaces: ports.go
-// turns every change into the ports of each network, and those into the guard's plan. It puts the guard
-// back where somebody took it away. And it carries reloads out (reload.go).
+// Besides the servers, one goroutine runs, the loop (loop.go). It owns the networks. After every change of interfaces
+// it reconciles (reconcile.go): it builds the table of ports (ports.go) and the datapath's plan, and applies the plan.
+// It installs the guard again when another program has changed it, and applies configurations and registries
+// (apply.go).
 //
-// What decides is package responder; what is guarded, package guard. This package holds neither rules
-// nor sockets of its own.
+// An attachment connects a network to its guests (attach_bridge.go, attach_tap.go, attach_interface.go,
+// attach_sidecar.go).
+//
+// Package responder decides about frames, and a datapath guards ports. This package has no nftables rules of its own.
 package fabric

@@ -1,17 +1,17 @@
 package fabric_test
 
 import (
-	"github.com/arpfabric/arpfabric/internal/lab"
 	"net/netip"
 	"slices"
 	"testing"
 	"time"
 
+	"github.com/arpfabric/arpfabric/internal/lab/labtest"
 	"github.com/arpfabric/arpfabric/responder"
 )
 
-// TestRateLimit holds that the kernel cuts one guest's flood and counts what it has cut, and that the others are
-// answered all the while.
+// TestRateLimit checks that the kernel limits the rate of one guest's ARP and counts the dropped frames, and that the
+// other guests are answered meanwhile.
 func TestRateLimit(t *testing.T) {
 	const limit, frames = 100, 20_000
 	s := build(t, onBridge)
@@ -29,29 +29,29 @@ func TestRateLimit(t *testing.T) {
 	for isFlooding := true; isFlooding; asked++ {
 		target := netip.AddrFrom4([4]byte{10, 239, 0, byte(firstOfMany + asked%64)})
 		s.db.send(t, s.db.request(target).Frame())
-		lab.Eventually(t, "db is answered", func() bool { return len(s.db.answers()) == asked+1 })
+		labtest.Eventually(t, "db is answered", func() bool { return len(s.db.answers()) == asked+1 })
 		select {
 		case <-flooded:
 			isFlooding = false
 		case <-time.After(time.Second / limit): // db keeps to the limit
 		}
 	}
-	lab.Eventually(t, "all frames of app that have arrived are counted", func() bool {
+	labtest.Eventually(t, "all frames of app that have arrived are counted", func() bool {
 		c := fabric.counts(s.port)
 		return c[responder.Answered]+c[responder.RateLimited] == received(t, s.port)-before
 	})
-	// The kernel adds up what a port may send as time goes by, and no more than a second's worth at once.
+	// The limit refills over time, up to the frames of one second.
 	most := limit + limit*(1+int(time.Since(begin)/time.Second))
 	answered := fabric.counts(s.port)[responder.Answered]
 	if answered < limit || answered > uint64(most) {
 		t.Errorf("%d of %d frames were answered, want %d to %d", answered, frames, limit, most)
 	}
-	lab.Eventually(t, "the answers arrive", func() bool { return uint64(len(s.app.answers())) == answered })
+	labtest.Eventually(t, "the answers arrive", func() bool { return uint64(len(s.app.answers())) == answered })
 	fabric.expectCounts(t, "vnet2", counts{responder.Answered: uint64(asked)}, "db has asked")
 }
 
-// TestUplinkStorm holds that guests' requests are not lost in a storm that comes by an uplink, which is cut in the
-// kernel.
+// TestUplinkStorm checks that no request of a guest is lost while an uplink brings an ARP storm, because the kernel
+// limits the uplink's rate.
 func TestUplinkStorm(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a storm, in short: an emulated machine sends too slowly for one")
@@ -72,8 +72,8 @@ func TestUplinkStorm(t *testing.T) {
 	}
 }
 
-// TestRefusedFramesAreCounted holds that every frame which the allow-list refuses is counted, though the fabric
-// gets to see samples alone.
+// TestRefusedFramesAreCounted checks that every frame that the allow-list refuses is counted, although the fabric sees
+// only samples.
 func TestRefusedFramesAreCounted(t *testing.T) {
 	const frames = 1000
 	s := build(t, onBridge)
@@ -91,8 +91,8 @@ func TestRefusedFramesAreCounted(t *testing.T) {
 		}
 		return n
 	}
-	lab.Eventually(t, "all are counted", func() bool { return refused(s.port) == frames })
-	lab.Eventually(t, "there are samples", func() bool { return fabric.counts(s.port)[responder.SpoofedSource] > 0 })
+	labtest.Eventually(t, "all are counted", func() bool { return refused(s.port) == frames })
+	labtest.Eventually(t, "there are samples", func() bool { return fabric.counts(s.port)[responder.SpoofedSource] > 0 })
 	if n := fabric.counts(s.port)[responder.SpoofedSource]; n >= frames/2 {
 		t.Errorf("%d of %d frames are samples", n, frames)
 	}

@@ -8,47 +8,40 @@ import (
 	"log/slog"
 	"maps"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"slices"
 	"testing"
 	"time"
 
 	"github.com/arpfabric/arpfabric/config"
+	"github.com/arpfabric/arpfabric/internal/datapath/nft"
 	"github.com/arpfabric/arpfabric/internal/fabric"
 	"github.com/arpfabric/arpfabric/internal/lab"
+	"github.com/arpfabric/arpfabric/internal/lab/labtest"
 	"github.com/arpfabric/arpfabric/internal/link"
 	"github.com/arpfabric/arpfabric/internal/wire"
 	"github.com/arpfabric/arpfabric/responder"
+	"github.com/arpfabric/arpfabric/responder/registry"
 	"github.com/mdlayher/arp"
-	"github.com/mdlayher/ethernet"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
 func setUp(t *testing.T, name string) {
 	t.Helper()
-	must(t, link.Up(name))
+	labtest.Must(t, link.Up(name))
 }
 
-// The addresses that the tests ask for.
+// The addresses that guests request.
 var (
 	gatewayAddr = netip.MustParseAddr("10.239.0.1")
 	appAddr     = netip.MustParseAddr("10.239.0.101")
 	dbAddr      = netip.MustParseAddr("10.239.0.102")
-	freeAddr    = netip.MustParseAddr("10.239.0.200") // nobody's
+	freeAddr    = netip.MustParseAddr("10.239.0.200") // not in the registry
 	unspecified = netip.IPv4Unspecified()
 )
 
-// registry is that of the network that most tests run.
-const registry = `
+// labRegistry is the registry of the network in most tests.
+const labRegistry = `
       10.239.0.1:   "02:00:00:de:54:a8"
       10.239.0.101: "02:00:06:de:54:a8"
       10.239.0.102: "02:00:07:de:54:a8"
@@ -57,30 +50,30 @@ const registry = `
       10.239.0.128-10.239.0.191: "02:00:0a:de:54:a8"
 `
 
-const firstOfMany = 128 // last byte of the first address that the guests ask for one after the other
+const firstOfMany = 128 // last byte of the first address that ask requests
 
 var (
-	gatewayMAC = responder.MAC{0x02, 0x00, 0x00, 0xde, 0x54, 0xa8}
-	appMAC     = responder.MAC{0x02, 0x00, 0x06, 0xde, 0x54, 0xa8}
-	dbMAC      = responder.MAC{0x02, 0x00, 0x07, 0xde, 0x54, 0xa8}
+	gatewayMAC = registry.MAC{0x02, 0x00, 0x00, 0xde, 0x54, 0xa8}
+	appMAC     = registry.MAC{0x02, 0x00, 0x06, 0xde, 0x54, 0xa8}
+	dbMAC      = registry.MAC{0x02, 0x00, 0x07, 0xde, 0x54, 0xa8}
 )
 
-// network writes the configuration of one network; the rest goes below its name.
+// network returns the configuration of one network. rest has further lines below its name.
 func network(attach string, rest ...string) string {
-	text := "networks:\n  lab:\n    attach: " + attach + "\n    registry:" + registry
+	text := "networks:\n  lab:\n    attach: " + attach + "\n    registry:" + labRegistry
 	for _, line := range rest {
 		text += "    " + line + "\n"
 	}
 	return text
 }
 
-// running is a fabric that runs.
+// running is a running fabric.
 type running struct {
 	*fabric.Fabric
 	stop func()
 }
 
-// start runs a fabric and waits until it is ready. It is stopped when the test ends, at the latest.
+// start runs a fabric, until the test ends or stop is called, and waits until it is ready.
 func start(t *testing.T, configuration string) *running {
 	t.Helper()
 	return startConfig(t, loadConfig(t, configuration))
@@ -93,7 +86,7 @@ func startConfig(t *testing.T, cfg *config.Config) *running {
 
 func startLogging(t *testing.T, cfg *config.Config, log slog.Handler) *running {
 	t.Helper()
-	f := fabric.New(cfg, slog.New(log))
+	f := fabric.New(cfg, slog.New(log), nft.New())
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- f.Run(ctx) }()
@@ -111,25 +104,23 @@ func startLogging(t *testing.T, cfg *config.Config, log slog.Handler) *running {
 	case err := <-ended:
 		ended <- nil
 		t.Fatalf("Run: %v", err)
-	case <-time.After(lab.Patience):
-		t.Fatalf("not ready after %v", lab.Patience)
+	case <-time.After(labtest.Patience):
+		t.Fatalf("not ready after %v", labtest.Patience)
 	}
 	return &running{f, stop}
 }
 
 func loadConfig(t *testing.T, configuration string) *config.Config {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "arpfabric.yaml")
-	must(t, os.WriteFile(path, []byte(configuration), 0o600))
-	cfg, err := config.Load(path)
-	must(t, err)
+	cfg, err := config.Load(labtest.TempFile(t, "arpfabric.yaml", configuration))
+	labtest.Must(t, err)
 	return cfg
 }
 
 type counts = map[responder.Reason]uint64
 
-// counts returns the counts of a port, but for what is not ARP: a TAP in br0 hears the host's own multicast.
-// They are nil if there is no such port.
+// counts returns the counters of a port, or nil if there is no such port. It leaves out NotARP, because a TAP in br0
+// also receives multicasts of the host.
 func (r *running) counts(port string) counts {
 	for _, c := range r.Counts() {
 		if c.Port == port {
@@ -141,10 +132,10 @@ func (r *running) counts(port string) counts {
 	return nil
 }
 
-// expectCounts waits until a port's counts are these and no others, after something has happened.
+// expectCounts waits until a port's counters are exactly want. after names the cause in the failure.
 func (r *running) expectCounts(t *testing.T, port string, want counts, after string) {
 	t.Helper()
-	deadline := time.Now().Add(lab.Patience)
+	deadline := time.Now().Add(labtest.Patience)
 	for !maps.Equal(r.counts(port), want) {
 		if time.Now().After(deadline) {
 			t.Fatalf("after %s, counts of %s: %v, want %v", after, port, r.counts(port), want)
@@ -155,35 +146,30 @@ func (r *running) expectCounts(t *testing.T, port string, want counts, after str
 
 func (r *running) expectPort(t *testing.T, port string) {
 	t.Helper()
-	lab.Eventually(t, port+" is attached", func() bool { return r.counts(port) != nil })
+	labtest.Eventually(t, port+" is attached", func() bool { return r.counts(port) != nil })
 	r.settle(t)
 }
 
-// settle waits until what the fabric knows of its ports is in the guard, too.
+// settle waits until the fabric has applied its ports to the guard.
 func (r *running) settle(t *testing.T) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), lab.Patience)
+	ctx, cancel := context.WithTimeout(t.Context(), labtest.Patience)
 	defer cancel()
-	must(t, r.Alive(ctx))
+	labtest.Must(t, r.Alive(ctx))
 }
 
-// request is what a guest broadcasts to resolve an address.
+// request returns the guest's request for an address.
 func (g *guest) request(target netip.Addr) lab.ARP {
-	return lab.ARP{
-		Destination: ethernet.Broadcast, Source: g.MAC,
-		Operation:          arp.OperationRequest,
-		SenderHardwareAddr: g.MAC, SenderIP: g.Addr.Addr(),
-		TargetHardwareAddr: make([]byte, 6), TargetIP: target,
-	}
+	return lab.Request(g.MAC, g.Addr.Addr(), target)
 }
 
 func (g *guest) send(t *testing.T, frame []byte) {
 	t.Helper()
-	must(t, g.Send(frame))
+	labtest.Must(t, g.Send(frame))
 }
 
-// arrived returns the frames that have arrived at the guest, without those it sent.
-func (g *guest) arrived() [][]byte {
+// received returns the frames that the guest has received.
+func (g *guest) received() [][]byte {
 	var frames [][]byte
 	for _, s := range g.Frames() {
 		if !s.Sent {
@@ -193,29 +179,32 @@ func (g *guest) arrived() [][]byte {
 	return frames
 }
 
-// hasSeen reports whether a frame has arrived.
-func (g *guest) hasSeen(frame []byte) bool {
+// hasReceived reports whether the guest has received a frame.
+func (g *guest) hasReceived(frame []byte) bool {
 	frame = frame[:min(len(frame), wire.SnapLen)]
-	return slices.ContainsFunc(g.arrived(), func(f []byte) bool { return bytes.Equal(f, frame) })
+	return slices.ContainsFunc(g.received(), func(f []byte) bool { return bytes.Equal(f, frame) })
 }
 
-// heard returns the ARP in any form that has arrived at the guest.
-func (g *guest) heard() [][]byte {
-	return slices.DeleteFunc(g.arrived(), func(frame []byte) bool { return !lab.CarriesARP(frame) })
+// receivedARP returns the ARP frames, in any form, that the guest has received.
+func (g *guest) receivedARP() [][]byte {
+	return slices.DeleteFunc(g.received(), func(frame []byte) bool { return !lab.CarriesARP(frame) })
 }
 
-// answers returns the answers that have arrived at the guest: what the fabric sends.
+// answers returns the answers of the fabric that the guest has received.
 func (g *guest) answers() [][]byte {
-	return slices.DeleteFunc(g.heard(), func(frame []byte) bool { return len(frame) != responder.MinFrameLen })
+	const operation, reply = 21, 2
+	return slices.DeleteFunc(g.receivedARP(), func(frame []byte) bool {
+		return len(frame) != responder.MinFrameLen || frame[operation] != reply
+	})
 }
 
-// expectAnswer waits for answer number n, from 1, and holds that target is at mac in it.
-func (g *guest) expectAnswer(t *testing.T, n int, target netip.Addr, mac responder.MAC) {
+// expectAnswer waits for the n-th answer, from 1, and checks that it says that target is at mac.
+func (g *guest) expectAnswer(t *testing.T, n int, target netip.Addr, mac registry.MAC) {
 	t.Helper()
-	lab.Eventually(t, fmt.Sprintf("answer %d arrives", n), func() bool { return len(g.answers()) >= n })
+	labtest.Eventually(t, fmt.Sprintf("answer %d arrives", n), func() bool { return len(g.answers()) >= n })
 	frame := g.answers()[n-1]
 	var p arp.Packet
-	must(t, p.UnmarshalBinary(frame[14:]))
+	labtest.Must(t, p.UnmarshalBinary(frame[14:]))
 	if p.Operation != arp.OperationReply || p.SenderIP != target || !bytes.Equal(p.SenderHardwareAddr, mac[:]) {
 		t.Errorf("answer: %s; want %s is-at %s", responder.Describe(frame), target, mac)
 	}
@@ -224,7 +213,7 @@ func (g *guest) expectAnswer(t *testing.T, n int, target netip.Addr, mac respond
 	}
 }
 
-// ask asks for an address that the guest has not asked for before, over and over, until it is answered.
+// ask sends requests for an address that the guest has not requested before, until it is answered.
 func (g *guest) ask(t *testing.T) {
 	t.Helper()
 	g.asked++
@@ -245,28 +234,27 @@ func (g *guest) answersFor(target netip.Addr) int {
 	return n
 }
 
-// mark returns an IPv4 packet from one guest to another, which the fabric has no say in, with a number in
-// it: an ICMP echo reply that nobody asked for, which a kernel receives in silence.
+// mark returns an IPv4 packet from one guest to another, with a number in it. The fabric does not decide about it. It
+// is an ICMP echo reply without a request, to which a kernel does not react.
 func mark(from, to *guest, number int) []byte {
 	data := binary.BigEndian.AppendUint32(nil, uint32(number))
 	return lab.EchoReply(to.MAC, from.MAC, from.Addr.Addr(), to.Addr.Addr(), data)
 }
 
-// sendMark sends a mark, again and again, until it is there: what was sent before and is not there by then,
-// will never be.
+// sendMark sends a mark repeatedly until it arrives. Frames that were sent before, and have not arrived by then, never
+// will.
 func sendMark(t *testing.T, from, to *guest, number int) {
 	t.Helper()
 	m := mark(from, to, number)
-	repeat(t, "a mark arrives at "+to.Name, func() { from.Send(m) }, func() bool { return to.hasSeen(m) })
+	repeat(t, "a mark arrives at "+to.Name, func() { from.Send(m) }, func() bool { return to.hasReceived(m) })
 }
 
-// repeat does something, again every now and then, until it has had an effect. Kernels that are very busy
-// lose frames.
+// repeat calls do at intervals until done returns true: a very busy kernel loses frames.
 func repeat(t *testing.T, what string, do func(), done func() bool) {
 	t.Helper()
 	const pause = 50 * time.Millisecond
 	var last time.Time
-	lab.Eventually(t, what, func() bool {
+	labtest.Eventually(t, what, func() bool {
 		if time.Since(last) > pause {
 			do()
 			last = time.Now()
@@ -275,27 +263,27 @@ func repeat(t *testing.T, what string, do func(), done func() bool) {
 	})
 }
 
-// expectSilence holds that no ARP has reached a guest that is silent itself, and that it has learned nothing.
+// expectSilence checks that guests that have sent nothing have received no ARP, and have learned no neighbours.
 func (s *stage) expectSilence(t *testing.T, silent ...*guest) {
 	t.Helper()
 	for i, g := range silent {
 		sendMark(t, s.app, g, 1_000_000+i)
-		for _, frame := range g.heard() {
-			t.Errorf("%s heard %s (%x)", g.Name, responder.Describe(frame), frame)
+		for _, frame := range g.receivedARP() {
+			t.Errorf("%s received %s (%x)", g.Name, responder.Describe(frame), frame)
 		}
-		learned, err := g.Neighbors()
-		must(t, err)
+		learned, err := labtest.Neighbors(g.Guest)
+		labtest.Must(t, err)
 		if len(learned) > 0 {
 			t.Errorf("%s learned %v", g.Name, learned)
 		}
 	}
 }
 
-// expectHostLearnedNothing holds that the host's own neighbour table knows nobody.
+// expectHostLearnedNothing checks that the host's neighbour table has no entry with a MAC.
 func expectHostLearnedNothing(t *testing.T) {
 	t.Helper()
 	learned, err := netlink.NeighList(0, unix.AF_INET)
-	must(t, err)
+	labtest.Must(t, err)
 	for _, n := range learned {
 		if len(n.HardwareAddr) > 0 && n.State != unix.NUD_NOARP {
 			t.Errorf("the host learned %v", &n)

@@ -9,41 +9,45 @@ import (
 	"sync"
 	"time"
 
+	"github.com/arpfabric/arpfabric/config"
 	"github.com/arpfabric/arpfabric/internal/link"
 	"github.com/arpfabric/arpfabric/internal/wire"
 	"github.com/arpfabric/arpfabric/responder"
+	"github.com/arpfabric/arpfabric/responder/registry"
 	"github.com/mdlayher/arp"
 )
 
-// hosts answers the host's own stack, which is a guest too on a bridge that it has an address on, and is the guest of
-// a sidecar. What it asks there is handed over as guests' requests are, and is answered by an entry in its neighbour
-// table.
+// hosts answers the host's own stack. The host is a guest, too, on a bridge on which it has an address, and it is the
+// guest of a sidecar. The datapath hands over its requests as it does guests' requests. hosts answers them by an entry
+// in the host's neighbour table.
 type hosts struct {
 	log       *slog.Logger
 	neighbors *link.Neighbors
 
-	mu      sync.Mutex // one goroutine serves the bridges, another follows the interfaces
-	entries map[hostEntry]responder.MAC
-	last    hostFrame
-	strange map[hostEntry]bool // addresses of the host without a binding that were logged
+	mu          sync.Mutex // the datapath's server calls answer, and the loop calls refresh
+	devices     hostDevices
+	entries     map[hostEntry]registry.MAC
+	last        hostFrame
+	warnedAddrs map[hostEntry]bool // addresses of the host without a binding, of which the log has a warning
 }
 
-// A hostEntry is an entry that the fabric has put into the host's neighbour table.
+// A hostEntry identifies a neighbour entry of the host.
 type hostEntry struct {
 	ifindex int // of the host's interface
 	addr    netip.Addr
 }
 
-// A hostFrame is a frame as it was seen last. A broadcast is handed over once for each port that it was to leave by.
+// A hostFrame is a frame of the host. The datapath hands over a broadcast once for each egress port.
 type hostFrame struct {
 	from *port
 	data []byte
-	at   time.Time
-	by   []int // ifindexes
+	at   time.Time // when the first copy was read
+	by   []int     // ifindexes of the egress ports of the copies so far
 }
 
-// floodTime is how long the copies of one broadcast may take. The kernel asks again after a second.
-const floodTime = 50 * time.Millisecond
+// floodTime is the time within which all copies of one broadcast arrive, also on a busy machine. The kernel repeats a
+// request after a second.
+const floodTime = 500 * time.Millisecond
 
 func newHosts(log *slog.Logger) (*hosts, error) {
 	neighbors, err := link.OpenNeighbors()
@@ -52,12 +56,12 @@ func newHosts(log *slog.Logger) (*hosts, error) {
 	}
 	return &hosts{
 		log: log, neighbors: neighbors,
-		entries: map[hostEntry]responder.MAC{}, strange: map[hostEntry]bool{},
+		entries: map[hostEntry]registry.MAC{}, warnedAddrs: map[hostEntry]bool{},
 	}, nil
 }
 
-// isCopy reports whether frame, from the host's interface p, is one that was just seen, on its way out of another
-// port. Where it was to leave by the same port, the host has asked again.
+// isCopy reports whether frame, from the host's interface p, is a copy of the last one for another egress port. The
+// same frame for the same egress port is a new request.
 func (h *hosts) isCopy(p *port, frame wire.Frame) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -71,37 +75,62 @@ func (h *hosts) isCopy(p *port, frame wire.Frame) bool {
 	return false
 }
 
-// answer lets the host, or a sidecar's guest, know what became of a request of its own on the interface p. In classic mode
-// it is answered by others, and only the log says what it would lack.
-func (h *hosts) answer(p *port, request []byte, v responder.Verdict) {
-	var asked arp.Packet
-	if isTagged(request) {
-		request = request[tagLen:] // what comes first is of no interest
+// The causes for which an answer does not reach its requester.
+const (
+	noProbe     = "the host's neighbour table has no place for the answer to a probe"
+	notOurs     = "no interface of arpfabric's network namespace has the sender's MAC, so its neighbour table is out of reach"
+	cannotWrite = "the neighbour table cannot be written; the log has the error"
+)
+
+// answer applies the verdict on a request of the host, or of a sidecar's guest, on the interface p: it writes a
+// neighbour entry, or marks it as failed. In classic mode, other guests answer the host, and answer only logs a missing
+// binding. If the answer does not reach the requester, it returns the cause.
+func (h *hosts) answer(p *port, request []byte, v responder.Verdict) (undelivered string) {
+	var packet arp.Packet
+	header, ok := responder.ParseHeader(request)
+	if !ok || v.Reason == responder.Malformed || packet.UnmarshalBinary(request[header.Len:]) != nil {
+		return ""
 	}
-	if v.Reason == responder.Malformed || asked.UnmarshalBinary(request[ethernetHeaderLen:]) != nil {
-		return
-	}
-	var err error
 	switch {
-	case v.Reason == responder.UnregisteredSender || v.Reason == responder.SpoofedSender:
-		h.warn(p, asked)
+	case v.Reason == responder.UnregisteredSender || v.Reason == responder.SpoofedSender || v.Reason == responder.NotHolder:
+		h.warn(p, packet)
+		return ""
 	case !p.network.guarded():
-	case v.Action == responder.Reply && v.Reason == responder.Answered:
-		err = h.tell(p, asked.TargetIP)
-	case v.Reason == responder.UnknownTarget:
-		err = h.neighbors.Fail(p.link.Index, asked.TargetIP)
+		return ""
+	case v.Action != responder.Reply && (v.Reason != responder.UnknownTarget || len(p.network.config().Attach.Uplinks) > 0):
+		return "" // the host's request has left by the uplinks, too, and may be answered there
+	case v.Action == responder.Reply && v.Reason != responder.Answered:
+		return noProbe
 	}
-	if err != nil {
-		h.log.Error("can't answer the host", "interface", p.link.Name, "error", err)
-	}
+	return h.write(p, packet, v.Action == responder.Reply)
 }
 
-// tell writes the entry of an address as the registry has it now: a reload corrects what was told before it.
-func (h *hosts) tell(p *port, addr netip.Addr) error {
+// write writes the neighbour entry of the address that a packet asks for, or marks it as failed.
+func (h *hosts) write(p *port, packet arp.Packet, isKnown bool) (undelivered string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	e := hostEntry{p.link.Index, addr}
-	owner, ok := ownerOf(e, []*port{p})
+	ifindex, ok := h.devices.of(p, registry.MAC(packet.SenderHardwareAddr))
+	if !ok {
+		h.warnUnreachable(p, packet)
+		return notOurs
+	}
+	e, err := hostEntry{ifindex, packet.TargetIP}, error(nil)
+	if isKnown {
+		err = h.setEntry(e, p)
+	} else {
+		err = h.neighbors.Fail(e.ifindex, e.addr)
+	}
+	if err != nil {
+		h.log.Error("cannot answer the host", "interface", p.link.Name, "error", err)
+		return cannotWrite
+	}
+	return ""
+}
+
+// setEntry writes the entry of an address. It looks up the owner again: a reload may have changed the registry and the
+// entries since the verdict. The caller holds the lock.
+func (h *hosts) setEntry(e hostEntry, p *port) error {
+	owner, ok := ownerOf(e, p)
 	if !ok {
 		return nil
 	}
@@ -109,38 +138,57 @@ func (h *hosts) tell(p *port, addr netip.Addr) error {
 	return h.neighbors.Set(e.ifindex, e.addr, owner[:])
 }
 
-// mostStrange is how many addresses of the host are logged: a program with a packet socket may make many up.
-const mostStrange = 16
+// maxWarnedAddrs limits the addresses of the host in warnings: a program with a packet socket can make up many.
+const maxWarnedAddrs = 16
 
-// warn logs, once an address, that the host itself has no binding.
-func (h *hosts) warn(p *port, asked arp.Packet) {
+// warn logs, once for each address, that an address of the host has no binding.
+func (h *hosts) warn(p *port, packet arp.Packet) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	own := hostEntry{p.link.Index, asked.SenderIP}
-	if h.strange[own] || len(h.strange) == mostStrange {
+	if h.isWarned(p, packet) {
 		return
 	}
-	h.strange[own] = true
-	what := "is not answered"
+	consequence := "is not answered"
 	if !p.network.guarded() {
-		what = "would not be answered in mode vpc"
+		consequence = "would not be answered in mode vpc"
 	}
-	h.log.Warn("the host asks for guests from an address that is not bound to its MAC, and "+what+"; add the binding",
-		"network", p.network.config().Name, "interface", p.link.Name, "address", asked.SenderIP, "mac", asked.SenderHardwareAddr.String())
+	h.log.Warn("the host sends requests from an address that is not bound to its MAC, and "+consequence+"; add the binding",
+		"network", p.network.config().Name, "interface", p.link.Name, "address", packet.SenderIP, "mac", packet.SenderHardwareAddr.String())
 }
 
-// refresh brings the entries in line with the registries: what has another owner is changed, what has none
-// is taken away. ports are the host's own, and those of sidecars.
-func (h *hosts) refresh(ports []*port) {
+// warnUnreachable logs, once for each address, that a requester on the bridge gets no answer. The caller holds the lock.
+func (h *hosts) warnUnreachable(p *port, packet arp.Packet) {
+	if h.isWarned(p, packet) {
+		return
+	}
+	h.log.Warn("a macvlan in another network namespace asks by the host's bridge, and its answer cannot be delivered; "+
+		"use a veth pair with one end in the bridge instead",
+		"network", p.network.config().Name, "interface", p.link.Name, "address", packet.SenderIP, "mac", packet.SenderHardwareAddr.String())
+}
+
+// isWarned records a warning about the sender of a packet, and reports whether there was one, or were too many.
+func (h *hosts) isWarned(p *port, packet arp.Packet) bool {
+	own := hostEntry{p.link.Index, packet.SenderIP}
+	if h.warnedAddrs[own] || len(h.warnedAddrs) == maxWarnedAddrs {
+		return true
+	}
+	h.warnedAddrs[own] = true
+	return false
+}
+
+// refresh brings the entries in line with the registries: it updates those whose owner has changed, and deletes those
+// whose address has no owner. ports are the host's own, and those of sidecars' guests.
+func (h *hosts) refresh(ports []*port, s link.Snapshot) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.devices = devicesOf(ports, s)
 	for _, p := range ports {
-		if p.network.config().Attach.Sidecar != "" && p.network.guarded() {
-			h.adopt(p.link.Index)
+		if p.network.config().Attach.Kind == config.AttachSidecar && p.network.guarded() {
+			h.takeOverNeighbors(p.link.Index)
 		}
 	}
 	for e, mac := range h.entries {
-		owner, ok := ownerOf(e, ports)
+		owner, ok := ownerOf(e, h.devices.byIndex[e.ifindex])
 		switch {
 		case !ok:
 			h.forget(e)
@@ -151,30 +199,30 @@ func (h *hosts) refresh(ports []*port) {
 	}
 }
 
-// adopt makes all entries of an interface the fabric's own: a sidecar's guest knows nobody but those in the registry,
-// whoever it has learned of before.
-func (h *hosts) adopt(ifindex int) {
-	maps.DeleteFunc(h.entries, func(e hostEntry, _ responder.MAC) bool { return e.ifindex == ifindex })
+// takeOverNeighbors adds all learned entries of an interface to h.entries, so that refresh corrects them: a sidecar's
+// guest must not use what it learned before it was guarded.
+func (h *hosts) takeOverNeighbors(ifindex int) {
+	maps.DeleteFunc(h.entries, func(e hostEntry, _ registry.MAC) bool { return e.ifindex == ifindex })
 	learned, err := h.neighbors.Learned(ifindex)
 	h.report(err)
 	for addr, mac := range learned {
-		if len(mac) == len(responder.MAC{}) {
-			h.entries[hostEntry{ifindex, addr}] = responder.MAC(mac)
+		if len(mac) == len(registry.MAC{}) {
+			h.entries[hostEntry{ifindex, addr}] = registry.MAC(mac)
 		}
 	}
 }
 
-func ownerOf(e hostEntry, ports []*port) (responder.MAC, bool) {
-	i := slices.IndexFunc(ports, func(p *port) bool { return p.link.Index == e.ifindex })
-	if i < 0 {
-		return responder.MAC{}, false
+// ownerOf returns the owner of an entry's address in the network of the host's port p, which may be nil.
+func ownerOf(e hostEntry, p *port) (registry.MAC, bool) {
+	if p == nil {
+		return registry.MAC{}, false
 	}
-	n := ports[i].network
+	n := p.network
 	binding, ok := n.config().Registry.Lookup(e.addr)
 	return binding.MAC, ok && n.guarded()
 }
 
-// close takes all entries away.
+// close deletes all entries, and closes the socket.
 func (h *hosts) close() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -191,6 +239,6 @@ func (h *hosts) forget(e hostEntry) {
 
 func (h *hosts) report(err error) {
 	if err != nil {
-		h.log.Error("can't correct what the host was answered", "error", err)
+		h.log.Error("cannot update the host's neighbour entries", "error", err)
 	}
 }

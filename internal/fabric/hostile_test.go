@@ -6,10 +6,13 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os/exec"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/arpfabric/arpfabric/internal/lab"
+	"github.com/arpfabric/arpfabric/internal/lab/labtest"
 	"github.com/arpfabric/arpfabric/internal/link"
 	"github.com/arpfabric/arpfabric/responder"
 	"github.com/mdlayher/arp"
@@ -18,16 +21,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A hostile frame is what a guest might send to be heard by another.
+// A hostile frame is one with which a guest might try to reach another.
 type hostile struct {
 	name   string
 	frame  []byte
-	reason responder.Reason // what is counted; 0 where the kernel drops it
+	reason responder.Reason // the verdict's reason; 0 if the kernel drops the frame
 
-	onlyOnBridge bool // elsewhere the kernel drops it on its way to the fabric
+	unseenOn []attachment // where the kernel drops it before it reaches the fabric
 }
 
-// hostileFrames are sent by app. The one who must not hear them is db, to whom they may be addressed.
+// hostileFrames returns frames of app that no other guest may receive, even if they are addressed to db.
 func hostileFrames(s *stage) []hostile {
 	forms := slices.Concat(requests(s), replies(s), forgeries(s), malformed(s), tags(s), destinations(s))
 	shortest := 0
@@ -152,11 +155,11 @@ func tags(s *stage) []hostile {
 		vlan("two tags, VLAN 5", ask.Frame(), adTag|5, qTag|5),
 		vlan("two tags, outer VLAN 0", ask.Frame(), adTag, qTag|5),
 		{name: "three tags, VLAN 0", frame: tagged(announcement, qTag, qTag, qTag),
-			reason: responder.UnexpectedVLAN, onlyOnBridge: true},
+			reason: responder.UnexpectedVLAN, unseenOn: []attachment{onInterface}},
 		{name: "three tags", frame: tagged(announcement, adTag|5, qTag|6, qTag|7),
-			reason: responder.UnexpectedVLAN, onlyOnBridge: true},
+			reason: responder.UnexpectedVLAN, unseenOn: []attachment{onInterface}},
 		{name: "four tags", frame: tagged(announcement, qTag, adTag, qTag, adTag),
-			reason: responder.UnexpectedVLAN, onlyOnBridge: true},
+			reason: responder.UnexpectedVLAN, unseenOn: []attachment{onInterface}},
 		{name: "LLC/SNAP behind a tag", frame: tagged(snap(ask), qTag), reason: responder.Malformed},
 		{name: "LLC/SNAP behind two tags", frame: tagged(snap(ask), adTag, qTag), reason: responder.Malformed},
 	}
@@ -170,9 +173,10 @@ func tags(s *stage) []hostile {
 func destinations(s *stage) []hostile {
 	ask := s.app.request(dbAddr)
 	return []hostile{
-		{name: "to LLDP's group address", frame: vary(ask, to(net.HardwareAddr{0x01, 0x80, 0xc2, 0, 0, 0x0e}))},
+		{name: "to LLDP's group address", frame: vary(ask, to(net.HardwareAddr{0x01, 0x80, 0xc2, 0, 0, 0x0e})),
+			reason: responder.Answered},
 		{name: "to 802.1X's group address", frame: vary(ask, to(net.HardwareAddr{0x01, 0x80, 0xc2, 0, 0, 0x03})),
-			reason: responder.Answered, onlyOnBridge: true},
+			reason: responder.Answered, unseenOn: []attachment{onTAP, onInterface}},
 		{name: "to spanning tree's group address", frame: vary(ask, to(net.HardwareAddr{0x01, 0x80, 0xc2, 0, 0, 0})),
 			reason: responder.Answered},
 		{name: "to an IPv6 group address", frame: vary(ask, to(net.HardwareAddr{0x33, 0x33, 0, 0, 0, 1})),
@@ -229,7 +233,7 @@ func snap(a lab.ARP, organization ...byte) []byte {
 	return slices.Concat(with, header, frame[14:])
 }
 
-// TestHostileFrames holds for each frame that nobody hears it, and that its reason is counted once.
+// TestHostileFrames checks for each frame that no guest receives it, and that its reason is counted once.
 func TestHostileFrames(t *testing.T) {
 	each(t, guarded, func(t *testing.T, s *stage) {
 		fabric := start(t, network(s.attach))
@@ -238,11 +242,11 @@ func TestHostileFrames(t *testing.T) {
 			s.app.send(t, h.frame)
 			for _, silent := range []*guest{s.db, s.idle} {
 				sendMark(t, s.app, silent, i)
-				if heard := silent.heard(); len(heard) > 0 {
-					t.Fatalf("%s: %s heard it: %x", h.name, silent.Name, heard)
+				if heard := silent.receivedARP(); len(heard) > 0 {
+					t.Fatalf("%s: %s received it: %x", h.name, silent.Name, heard)
 				}
 			}
-			if h.reason != 0 && !(h.onlyOnBridge && s.attachment == onTAP) {
+			if h.reason != 0 && !slices.Contains(h.unseenOn, s.attachment) {
 				want[h.reason]++
 			}
 			fabric.expectCounts(t, s.port, want, h.name)
@@ -253,7 +257,7 @@ func TestHostileFrames(t *testing.T) {
 	})
 }
 
-// TestHostileFramesAtAnInterface holds that the reason of what reaches an interface is counted once.
+// TestHostileFramesAtAnInterface checks for each frame that reaches an interface that its reason is counted once.
 func TestHostileFramesAtAnInterface(t *testing.T) {
 	s := build(t, onInterface)
 	s.db.setARP(t, "arp_ignore", "8") // never answer
@@ -265,7 +269,7 @@ func TestHostileFramesAtAnInterface(t *testing.T) {
 			continue
 		}
 		s.app.send(t, h.frame)
-		if h.reason != 0 && !h.onlyOnBridge {
+		if h.reason != 0 && !slices.Contains(h.unseenOn, s.attachment) {
 			want[h.reason]++
 		}
 		fabric.expectCounts(t, s.port, want, h.name)
@@ -273,36 +277,38 @@ func TestHostileFramesAtAnInterface(t *testing.T) {
 	s.app.expectAnswers(t, want)
 }
 
-// expectAnswers waits until as many answers have arrived as there must be, and holds that there are no more.
+// expectAnswers waits until the guest has received the answers that the counts imply, and checks that it receives no
+// more.
 func (g *guest) expectAnswers(t *testing.T, c counts) {
 	t.Helper()
 	want := int(c[responder.Answered] + c[responder.SelfProbe] + c[responder.ConflictProbe])
-	lab.Eventually(t, "all answers arrive", func() bool { return len(g.answers()) >= want })
+	labtest.Eventually(t, "all answers arrive", func() bool { return len(g.answers()) >= want })
 	if got := len(g.answers()); got != want {
 		t.Errorf("%d answers, want %d", got, want)
 	}
 }
 
-// TestForgedIdentity holds that a guest that passes for another in everything, but sends from its own
-// port, gets the answers itself, and does not get the other's traffic.
+// TestForgedIdentity checks that a guest that forges another's MAC and address receives the answers on its own port, and
+// that the other gets its traffic back by its own next frame. Only a binding that names the port tells the two apart.
 func TestForgedIdentity(t *testing.T) {
 	s := build(t, onBridge)
 	start(t, network(s.attach))
-	sendMark(t, s.db, s.app, 1) // now the bridge knows where db is
-	expectBehind(t, s.db.MAC, s.db.Port)
+	sendMark(t, s.db, s.app, 1)
+	expectLocated(t, s.db.MAC, s.db.Port)
 
 	forged := s.db.request(gatewayAddr)
 	s.app.send(t, forged.Frame())
-	lab.Eventually(t, "the forger is answered", func() bool { return len(s.app.answers()) == 1 })
-	s.app.send(t, vary(forged, target(dbAddr)))
-	expectBehind(t, s.db.MAC, s.db.Port)
+	labtest.Eventually(t, "the forger is answered", func() bool { return len(s.app.answers()) == 1 })
+	expectLocated(t, s.db.MAC, s.app.Port)
+	sendMark(t, s.db, s.app, 2)
+	expectLocated(t, s.db.MAC, s.db.Port)
 	s.expectSilence(t, s.db, s.idle)
 	expectHostLearnedNothing(t)
 }
 
-// TestLinkLocalGroupsTeachNothing holds that a frame which passes no rule can't move another's entry, and that the
-// bridge learns from such frames again when it is let go.
-func TestLinkLocalGroupsTeachNothing(t *testing.T) {
+// TestBridgeDoesNotLearnFromLinkLocalFrames checks that a frame that no rule sees cannot move another guest's FDB
+// entry, and that the bridge learns from such frames again when the fabric has stopped.
+func TestBridgeDoesNotLearnFromLinkLocalFrames(t *testing.T) {
 	each(t, guarded, func(t *testing.T, s *stage) {
 		fabric := start(t, network(s.attach))
 		lldp := slices.Concat([]byte{0x01, 0x80, 0xc2, 0, 0, 0x0e}, s.db.MAC, []byte{0x88, 0xcc}, make([]byte, 46))
@@ -312,64 +318,153 @@ func TestLinkLocalGroupsTeachNothing(t *testing.T) {
 		expectBehind(t, s.db.MAC, s.db.Port)
 
 		fabric.stop()
+		// Linux 6.1 has another entry for VLAN 1, in which no frame is, and which ages.
 		repeat(t, "the bridge learns from it", func() { s.app.send(t, lldp) }, func() bool {
-			return slices.Equal(learnedBehind(t, s.db.MAC), []string{s.app.Port})
+			return slices.Contains(learnedBehind(t, s.db.MAC), s.app.Port)
 		})
 	})
 }
 
-// TestLinkLocalLearningIsTheAdministrators holds that a bridge that was told not to learn before the fabric came does not
-// when it has gone.
-func TestLinkLocalLearningIsTheAdministrators(t *testing.T) {
+// TestLinkLocalSettings checks that arpfabric sets the bridge and its ports so that its rules see frames to link-local
+// groups, that it sets them again after somebody has changed them back, and that they are as before after it has stopped.
+func TestLinkLocalSettings(t *testing.T) {
 	s := build(t, onBridge)
-	dev, err := net.InterfaceByName(bridgeName)
-	must(t, err)
-	bridge := link.Link{Name: dev.Name, Index: dev.Index}
-	for _, learns := range []bool{false, true} {
-		must(t, link.SetLinkLocalLearning(bridge, learns))
+	bridge, port := linkOf(t, bridgeName), linkOf(t, s.app.Port)
+	for _, before := range []linkLocalSettings{{true, 0}, {false, 0x4001}, {true, 0x4010}} {
+		before.set(t, bridge, port)
 		fabric := start(t, network(s.attach))
-		if now, err := link.LinkLocalLearning(bridge); err != nil || now {
-			t.Errorf("it learns while the fabric runs: %v (%v)", now, err)
-		}
+		guarded := linkLocalSettings{false, before.forwarded | 0x4001}
+		guarded.expect(t, bridge, port)
+		linkLocalSettings{true, 0x0020}.set(t, bridge, port)
+		linkLocalSettings{false, 0x4021}.expect(t, bridge, port)
+		guarded.set(t, bridge, port)
 		fabric.stop()
-		if now, err := link.LinkLocalLearning(bridge); err != nil || now != learns {
-			t.Errorf("before the fabric it learned: %v; after it: %v (%v)", learns, now, err)
-		}
+		before.expect(t, bridge, port)
 	}
 }
 
-// TestAnswersDoNotMoveTheOwner holds that a switch does not take the fabric for the owner of the MAC that
-// it answers with.
+func linkOf(t *testing.T, name string) link.Link {
+	t.Helper()
+	dev, err := net.InterfaceByName(name)
+	labtest.Must(t, err)
+	return link.Link{Name: dev.Name, Index: dev.Index}
+}
+
+// linkLocalSettings says how a bridge and a port treat frames to link-local groups.
+type linkLocalSettings struct {
+	learns    bool   // no_linklocal_learn is off on the bridge
+	forwarded uint16 // group_fwd_mask of the port
+}
+
+func (s linkLocalSettings) set(t *testing.T, bridge, port link.Link) {
+	t.Helper()
+	labtest.Must(t, link.SetLinkLocalLearning(bridge, s.learns))
+	labtest.Must(t, link.SetGroupForwarding(port, s.forwarded))
+}
+
+func (s linkLocalSettings) expect(t *testing.T, bridge, port link.Link) {
+	t.Helper()
+	var now linkLocalSettings
+	defer func() {
+		if t.Failed() {
+			t.Logf("they are %+v, want %+v", now, s)
+		}
+	}()
+	labtest.Eventually(t, "the settings are right", func() bool {
+		learns, err := link.LinkLocalLearning(bridge)
+		labtest.Must(t, err)
+		members, err := link.ReadMemberSettings()
+		labtest.Must(t, err)
+		now = linkLocalSettings{learns, members[port.Index].GroupForwarding}
+		return now == s
+	})
+}
+
+// TestSpanningTree checks that a guest's claim to be the root bridge meets a rule, although the bridge with spanning tree
+// takes such frames itself. (Within a network namespace the kernel drops them afterwards, so the claim never succeeds.)
+func TestSpanningTree(t *testing.T) {
+	labtest.NeedProgram(t, "ip")
+	s := build(t, onBridge)
+	// Without the delay, which can't be 0 once spanning tree is on, the ports would not forward for 30 s.
+	ip(t, "link", "set", bridgeName, "type", "bridge", "forward_delay", "0")
+	ip(t, "link", "set", bridgeName, "type", "bridge", "stp_state", "1")
+	fabric := start(t, network(s.attach))
+	claim := rootClaim(s.app.MAC)
+	s.app.send(t, claim)
+	fabric.expectCounts(t, s.app.Port, counts{responder.UnsupportedEtherType: 1}, "a claim to be the root")
+	if s.db.hasReceived(claim) || s.idle.hasReceived(claim) {
+		t.Error("another guest received it")
+	}
+}
+
+func ip(t *testing.T, args ...string) {
+	t.Helper()
+	if output, err := exec.Command("ip", args...).CombinedOutput(); err != nil {
+		t.Fatalf("ip %s: %v\n%s", strings.Join(args, " "), err, output)
+	}
+}
+
+// rootClaim returns a configuration BPDU from a bridge of the highest priority (IEEE 802.1D, 9.3.1).
+func rootClaim(mac net.HardwareAddr) []byte {
+	id := append(make([]byte, 2), mac...)
+	return slices.Concat(
+		[]byte{0x01, 0x80, 0xc2, 0, 0, 0}, mac, []byte{0, 38}, // length
+		[]byte{0x42, 0x42, 0x03}, make([]byte, 5), // LLC; protocol, version, type and flags
+		id, make([]byte, 4), id, []byte{0x80, 0x01}, // root, cost of the path, bridge, port
+		[]byte{0, 0, 20, 0, 2, 0, 15, 0}, // age, maximum age, hello time, forward delay, in 1/256 s
+		make([]byte, 8),                  // padding
+	)
+}
+
+// TestAnswersDoNotMoveTheOwner checks that the fabric's answers do not make a bridge move the FDB entry of the owner's
+// MAC.
 func TestAnswersDoNotMoveTheOwner(t *testing.T) {
 	each(t, attachments, func(t *testing.T, s *stage) {
 		start(t, network(s.attach))
 		sendMark(t, s.db, s.app, 1)
+		expectLocated(t, s.db.MAC, s.db.Port)
 		s.app.send(t, s.app.request(dbAddr).Frame())
 		s.app.expectAnswer(t, 1, dbAddr, dbMAC)
 		expectBehind(t, s.db.MAC, s.db.Port)
 	})
 }
 
-// expectBehind holds that br0 has learned that mac is behind port, and behind no other.
+// expectLocated waits until the bridges have mac on port, and on no other port.
+func expectLocated(t *testing.T, mac net.HardwareAddr, port string) {
+	t.Helper()
+	labtest.Eventually(t, fmt.Sprintf("%s is behind %s", mac, port), func() bool {
+		return slices.Equal(learnedBehind(t, mac), []string{port})
+	})
+}
+
+// expectBehind checks that the bridges know mac on port, and on no other port. It waits while they know no port, because the
+// fabric may be about to write the entry.
 func expectBehind(t *testing.T, mac net.HardwareAddr, port string) {
 	t.Helper()
-	if behind := learnedBehind(t, mac); !slices.Equal(behind, []string{port}) {
+	var behind []string
+	labtest.Eventually(t, "a bridge knows the port of "+mac.String(), func() bool {
+		behind = learnedBehind(t, mac)
+		return len(behind) > 0
+	})
+	if !slices.Equal(behind, []string{port}) {
 		t.Errorf("%s is behind %v, want %s", mac, behind, port)
 	}
 }
 
-// learnedBehind returns the ports that the bridges have learned a MAC is behind.
+// learnedBehind returns the ports on which the bridges have learned a MAC. One that can filter VLANs has an entry for each
+// VLAN.
 func learnedBehind(t *testing.T, mac net.HardwareAddr) []string {
 	t.Helper()
 	entries, err := netlink.NeighList(0, unix.AF_BRIDGE)
-	must(t, err)
+	labtest.Must(t, err)
 	var behind []string
 	for _, e := range entries {
 		if bytes.Equal(e.HardwareAddr, mac) {
 			l, err := netlink.LinkByIndex(e.LinkIndex)
-			must(t, err)
+			labtest.Must(t, err)
 			behind = append(behind, l.Attrs().Name)
 		}
 	}
-	return behind
+	slices.Sort(behind)
+	return slices.Compact(behind)
 }

@@ -3,95 +3,90 @@ package fabric
 import (
 	"iter"
 	"net/netip"
+	"slices"
 
 	"github.com/arpfabric/arpfabric/config"
 	"github.com/arpfabric/arpfabric/internal/wire"
 	"github.com/arpfabric/arpfabric/responder"
+	"github.com/arpfabric/arpfabric/responder/registry"
 )
 
-// maxInformed is how many addresses are announced after one reload. Guests ask again for the others, when
-// they notice.
+// maxInformed limits the addresses that are announced after one reload. For the others, guests send a request when
+// their neighbour entries expire.
 const maxInformed = 1024
 
-// inform tells a network's guests which addresses have another MAC than they had before: the fabric is
-// nobody whose silence they would notice.
-func (f *Fabric) inform(n *network, before *responder.Registry) {
+// inform announces to a network's guests, and to hosts behind its uplinks, the addresses whose MAC has changed (gratuitous
+// ARP). Otherwise they would use the old MAC until their neighbour entries expire.
+func (f *Fabric) inform(n *network, d registry.Difference) {
 	c := n.config()
-	if !c.Inform || c.Mode != config.VPC || c.Attach.Sidecar != "" { // a sidecar's guest has its entries corrected
+	if !c.Inform || c.Mode != config.VPC || c.Attach.Kind == config.AttachSidecar { // hosts.refresh corrects the entries of a sidecar's guest
 		return
 	}
+	informed := n.uplinks(f.interfaces)
+	for _, p := range f.ports.Load().byIndex {
+		if p.network == n {
+			informed = append(informed, p)
+		}
+	}
 	var frames []wire.Frame
-	moved := movedAddresses(before, c.Registry)
-	for addr, mac := range moved {
-		data := make([]byte, responder.MinFrameLen)
-		responder.WriteAnnouncement(data, addr, mac)
-		for _, p := range f.ports.Load().byIndex {
-			if p.network == n {
-				frames = append(frames, wire.Frame{Port: p.link.Index, Data: data})
-			}
+	addresses := 0
+	for addr, mac := range movedAddresses(d) {
+		addresses++
+		for _, p := range informed {
+			frames = append(frames, p.announcement(addr, mac))
 		}
 	}
 	if len(frames) == 0 {
 		return
 	}
 	if err := f.announceTo(n, frames); err != nil {
-		f.log.Error("can't inform guests", "network", c.Name, "error", err)
+		f.log.Error("cannot announce changed MACs", "network", c.Name, "error", err)
 		return
 	}
-	f.log.Info("guests informed of other MACs", "network", c.Name, "addresses", len(moved))
+	f.log.Info("announced changed MACs", "network", c.Name, "addresses", addresses)
 }
 
-// announceTo sends frames to guests, straight out of their ports, or into the bridge that a TAP is in.
+// announcement returns an announcement (gratuitous ARP) that addr is at mac, to the port's guests, or to the hosts behind
+// an uplink.
+func (p *port) announcement(addr netip.Addr, mac registry.MAC) wire.Frame {
+	data := make([]byte, responder.MinFrameLen)
+	responder.WriteAnnouncement(data, addr, mac)
+	if p.in.Source != (registry.MAC{}) { // so that a switch does not learn the owner's MAC on the fabric's port
+		copy(data[len(registry.MAC{}):], p.in.Source[:])
+	}
+	return wire.Frame{Port: p.link.Index, Data: p.tagged(data)}
+}
+
+// tagged returns a frame with the port's VLAN tag (IEEE 802.1Q), if frames have one there.
+func (p *port) tagged(frame []byte) []byte {
+	const addresses, protocol = 2 * len(registry.MAC{}), 0x8100
+	vlan := p.tag()
+	if vlan == 0 {
+		return frame
+	}
+	return slices.Insert(frame, addresses, protocol>>8, protocol&0xff, byte(vlan>>8), byte(vlan))
+}
+
+// announceTo sends frames out of their ports, or, with a TAP, into its bridge.
 func (f *Fabric) announceTo(n *network, frames []wire.Frame) error {
-	if n.config().Attach.TAP != "" {
-		_, err := n.line.conn.Write(frames)
+	if n.config().Attach.Kind == config.AttachTAP {
+		_, err := n.server.conn.Write(frames)
 		return err
 	}
-	out, err := wire.OpenPacket(0, 0) // the one that answers leave by is in use
-	if err != nil {
-		return err
-	}
-	defer out.Close()
-	_, err = out.Write(frames)
-	return err
+	return sendFrames(frames)
 }
 
-// movedAddresses returns the addresses, up to maxInformed, that have a MAC in both registries, and another one
-// in the second.
-func movedAddresses(before, after *responder.Registry) map[netip.Addr]responder.MAC {
-	moved := map[netip.Addr]responder.MAC{}
-	for addr := range changedAddresses(before, after) {
-		was, had := before.Lookup(addr)
-		if is, has := after.Lookup(addr); had && has && is.MAC != was.MAC {
-			moved[addr] = is.MAC
-		}
-		if len(moved) == maxInformed {
-			break
-		}
-	}
-	return moved
-}
-
-// changedAddresses yields the addresses of the bindings that are not the same in both registries. Of a
-// range it yields the first ones only: it may have millions.
-func changedAddresses(a, b *responder.Registry) iter.Seq[netip.Addr] {
-	return func(yield func(netip.Addr) bool) {
-		for _, pair := range [][2]*responder.Registry{{a, b}, {b, a}} {
-			for binding := range pair[0].All() {
-				if isIn(pair[1], binding) {
-					continue
+// movedAddresses yields the addresses whose MAC has changed, with the new MAC, up to maxInformed of them.
+func movedAddresses(d registry.Difference) iter.Seq2[netip.Addr, registry.MAC] {
+	return func(yield func(netip.Addr, registry.MAC) bool) {
+		left := maxInformed
+		for run := range d.Moved() {
+			for addr := run.First; !run.Last.Less(addr); addr = addr.Next() {
+				if left == 0 || !yield(addr, run.MAC) {
+					return
 				}
-				for addr, n := binding.First, 0; !binding.Last.Less(addr) && n < maxInformed; addr, n = addr.Next(), n+1 {
-					if !yield(addr) {
-						return
-					}
-				}
+				left--
 			}
 		}
 	}
-}
-
-func isIn(r *responder.Registry, b responder.Binding) bool {
-	other, ok := r.Lookup(b.First)
-	return ok && other.First == b.First && other.Last == b.Last && other.MAC == b.MAC
 }

@@ -6,21 +6,21 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/arpfabric/arpfabric/responder"
+	"github.com/arpfabric/arpfabric/responder/registry"
 )
 
-var macs = map[byte]responder.MAC{'a': {2, 0, 0, 0, 0, 0xa}, 'b': {2, 0, 0, 0, 0, 0xb}}
+var macs = map[byte]registry.MAC{'a': {2, 0, 0, 0, 0, 0xa}, 'b': {2, 0, 0, 0, 0, 0xb}}
 
 // registryOf reads bindings such as "10.0.0.1 a" and "10.0.0.1-10.0.0.9 b".
-func registryOf(t *testing.T, bindings ...[3]string) *responder.Registry {
+func registryOf(t *testing.T, bindings ...[3]string) *registry.Registry {
 	t.Helper()
-	var list []responder.Binding
+	var list []registry.Binding
 	for _, b := range bindings {
-		list = append(list, responder.Binding{
+		list = append(list, registry.Binding{
 			First: netip.MustParseAddr(b[0]), Last: netip.MustParseAddr(b[1]), MAC: macs[b[2][0]],
 		})
 	}
-	r, err := responder.NewRegistry(slices.Values(list))
+	r, err := registry.New(slices.Values(list))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,7 +34,7 @@ func TestMovedAddresses(t *testing.T) {
 	tests := []struct {
 		name          string
 		before, after bindings
-		want          map[netip.Addr]responder.MAC
+		want          map[netip.Addr]registry.MAC
 	}{
 		{"nothing changed", bindings{one("10.0.0.1", "a")}, bindings{one("10.0.0.1", "a")}, nil},
 		{"added and removed", bindings{one("10.0.0.1", "a")}, bindings{one("10.0.0.2", "a")}, nil},
@@ -42,36 +42,37 @@ func TestMovedAddresses(t *testing.T) {
 			"another MAC",
 			bindings{one("10.0.0.1", "a"), one("10.0.0.2", "a")},
 			bindings{one("10.0.0.1", "b"), one("10.0.0.2", "a")},
-			map[netip.Addr]responder.MAC{addr("10.0.0.1"): macs['b']},
+			map[netip.Addr]registry.MAC{addr("10.0.0.1"): macs['b']},
 		},
 		{
 			"out of a range",
 			bindings{{"10.0.0.1", "10.0.0.3", "a"}},
 			bindings{{"10.0.0.1", "10.0.0.3", "a"}, one("10.0.0.2", "b")},
-			map[netip.Addr]responder.MAC{addr("10.0.0.2"): macs['b']},
+			map[netip.Addr]registry.MAC{addr("10.0.0.2"): macs['b']},
 		},
 		{
 			"back into a range",
 			bindings{{"10.0.0.1", "10.0.0.3", "a"}, one("10.0.0.2", "b")},
 			bindings{{"10.0.0.1", "10.0.0.3", "a"}},
-			map[netip.Addr]responder.MAC{addr("10.0.0.2"): macs['a']},
+			map[netip.Addr]registry.MAC{addr("10.0.0.2"): macs['a']},
 		},
 		{
 			"a range",
 			bindings{{"10.0.0.1", "10.0.0.2", "a"}},
 			bindings{{"10.0.0.1", "10.0.0.2", "b"}},
-			map[netip.Addr]responder.MAC{addr("10.0.0.1"): macs['b'], addr("10.0.0.2"): macs['b']},
+			map[netip.Addr]registry.MAC{addr("10.0.0.1"): macs['b'], addr("10.0.0.2"): macs['b']},
 		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got := movedAddresses(registryOf(t, tt.before...), registryOf(t, tt.after...))
+			got := maps.Collect(movedAddresses(registry.Diff(registryOf(t, tt.before...), registryOf(t, tt.after...))))
 			if !maps.Equal(got, tt.want) {
 				t.Errorf("%v, want %v", got, tt.want)
 			}
 		})
 	}
-	wide := movedAddresses(registryOf(t, [3]string{"10.0.0.0", "10.255.255.255", "a"}), registryOf(t, [3]string{"10.0.0.0", "10.255.255.255", "b"}))
+	wide := maps.Collect(movedAddresses(registry.Diff(
+		registryOf(t, [3]string{"10.0.0.0", "10.255.255.255", "a"}), registryOf(t, [3]string{"10.0.0.0", "10.255.255.255", "b"}))))
 	if len(wide) != maxInformed {
 		t.Errorf("%d addresses of a wide range, want %d", len(wide), maxInformed)
 	}

@@ -9,11 +9,12 @@ import (
 	"testing"
 
 	"github.com/arpfabric/arpfabric/internal/lab"
-	"github.com/arpfabric/arpfabric/internal/load"
+	"github.com/arpfabric/arpfabric/internal/lab/labtest"
+	"github.com/arpfabric/arpfabric/internal/loadgen"
 	"github.com/vishvananda/netlink"
 )
 
-// What the tests play on. Each guest is a network namespace with one interface:
+// The stage of the tests. Each guest is a network namespace with one interface:
 //
 //	   app                  db                   idle
 //	   10.239.0.101         10.239.0.102         10.239.0.103
@@ -27,20 +28,20 @@ import (
 //	+-------------------------------------------------------------------|------+
 //	                                                                   eth1
 //
-// app asks, or is hostile; db is asked; idle says nothing, so it must hear nothing. The fabric runs where
-// br0 is, and is attached to br0, to its own TAP arp0 in br0, or to eth1, which leads to br0. There, br0
-// is somebody else's switch: guests hear each other.
+// app sends requests, or is hostile. Requests are for db. idle sends nothing, so it must receive nothing. The fabric
+// runs in the namespace of br0. It is attached to br0, to its TAP arp0 in br0, or to eth1, which leads to br0. With
+// eth1, br0 stands for an external switch, on which guests receive each other's ARP.
 func TestMain(m *testing.M) {
-	load.ObeyOrder()
-	os.Exit(lab.RunTests(m))
+	loadgen.RunChild()
+	os.Exit(labtest.RunTests(m))
 }
 
 // An attachment is one of the ways to attach the fabric to the stage.
 type attachment struct {
 	name    string
-	attach  string // in the configuration
-	port    string // on which the frames of app are counted
-	guarded bool   // guests are kept apart
+	attach  string // value of `attach` in the configuration
+	port    string // port on which the fabric counts app's frames
+	guarded bool   // guests are isolated
 }
 
 var (
@@ -54,7 +55,7 @@ var (
 	guarded     = []attachment{onBridge, onTAP}
 )
 
-// each runs a test on a stage of its own for each attachment.
+// each runs a test for each attachment, on a stage of its own.
 func each(t *testing.T, attachments []attachment, test func(*testing.T, *stage)) {
 	for _, a := range attachments {
 		t.Run(a.name, func(t *testing.T) { test(t, build(t, a)) })
@@ -63,7 +64,7 @@ func each(t *testing.T, attachments []attachment, test func(*testing.T, *stage))
 
 const bridgeName = "br0"
 
-// hostAddr is br0's.
+// hostAddr is the host's address, on br0.
 var hostAddr = netip.MustParsePrefix("10.239.0.254/24")
 
 type stage struct {
@@ -75,49 +76,49 @@ type stage struct {
 func build(t *testing.T, a attachment) *stage {
 	t.Helper()
 	if a == onTAP {
-		lab.NeedTUN(t)
+		labtest.NeedTUN(t)
 	}
 	addBridge(t, bridgeName)
-	must(t, lab.AddAddress(bridgeName, hostAddr))
+	labtest.Must(t, labtest.AddAddress(bridgeName, hostAddr))
 	if a == onInterface {
 		plugIn(t)
 	}
 	return &stage{a, addGuest(t, 1, "app"), addGuest(t, 2, "db"), addGuest(t, 3, "idle")}
 }
 
-// plugIn makes eth1, whose other end is a member of br0.
+// plugIn makes eth1, whose peer is a member of br0.
 func plugIn(t *testing.T) {
 	t.Helper()
 	t.Cleanup(func() { lab.DeleteLink("eth1") })
-	must(t, netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "eth1"}, PeerName: "eth1-far"}))
-	must(t, lab.SetMaster("eth1-far", bridgeName))
+	labtest.Must(t, netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "eth1"}, PeerName: "eth1-far"}))
+	labtest.Must(t, lab.SetMaster("eth1-far", bridgeName))
 	setUp(t, "eth1-far")
 	setUp(t, "eth1")
-	for _, end := range []string{"eth1-far", "eth1"} { // until then, what is to leave by it is dropped
-		lab.Eventually(t, end+" is up", func() bool {
+	for _, end := range []string{"eth1-far", "eth1"} { // until then, the kernel drops frames out of it
+		labtest.Eventually(t, end+" is up", func() bool {
 			l, err := netlink.LinkByName(end)
-			must(t, err)
+			labtest.Must(t, err)
 			return l.Attrs().OperState == netlink.OperUp
 		})
 	}
 }
 
-// addBridge makes a bridge, until the test ends. Its host learns neighbours from ARP that it didn't ask for, and
-// so do the guests: what reaches them, they show.
+// addBridge makes a bridge, until the test ends. The host and the guests learn neighbours from unsolicited ARP, so that
+// their neighbour tables show the ARP that reached them.
 func addBridge(t *testing.T, name string) {
 	t.Helper()
 	t.Cleanup(func() { lab.DeleteLink(name) })
 	quieten(t)
-	must(t, lab.AddBridge(name))
-	must(t, setARP(name, "arp_accept", "1"))
+	labtest.Must(t, lab.AddBridge(name))
+	labtest.Must(t, setARP(name, "arp_accept", "1"))
 }
 
-// quieten makes interfaces that are made from now on have no IPv6: it says things on its own.
+// quieten turns IPv6 off on interfaces that are made later, because IPv6 sends frames by itself.
 func quieten(t *testing.T) {
 	t.Helper()
 	err := os.WriteFile("/proc/sys/net/ipv6/conf/default/disable_ipv6", []byte("1"), 0)
 	if !errors.Is(err, os.ErrNotExist) {
-		must(t, err)
+		labtest.Must(t, err)
 	}
 }
 
@@ -125,7 +126,7 @@ func quieten(t *testing.T) {
 type guest struct {
 	*lab.Guest
 	*lab.Capture
-	asked byte // how many addresses ask has asked for
+	asked byte // number of addresses that ask has requested
 }
 
 // addGuest makes guest number n, a member of br0 on port vnet<n>, until the test ends.
@@ -138,7 +139,7 @@ func addGuest(t *testing.T, n byte, name string) *guest {
 func addGuestIn(t *testing.T, bridge string, n byte, name string) *guest {
 	t.Helper()
 	g := addGuestOutside(t, n, name)
-	must(t, lab.SetMaster(g.Port, bridge))
+	labtest.Must(t, lab.SetMaster(g.Port, bridge))
 	return g
 }
 
@@ -157,10 +158,10 @@ func addGuestOutside(t *testing.T, n byte, name string) *guest {
 func makeGuest(t *testing.T, config lab.GuestConfig) *guest {
 	t.Helper()
 	inside, err := lab.AddGuest(config)
-	must(t, err)
+	labtest.Must(t, err)
 	t.Cleanup(func() { inside.Delete() })
 	capture, err := inside.StartCapture()
-	must(t, err)
+	labtest.Must(t, err)
 	t.Cleanup(func() { capture.Close() })
 	g := &guest{Guest: inside, Capture: capture}
 	g.setARP(t, "arp_accept", "1")
@@ -170,24 +171,35 @@ func makeGuest(t *testing.T, config lab.GuestConfig) *guest {
 // setARP sets one of the guest's settings for ARP (ip-sysctl.rst in the kernel's documentation).
 func (g *guest) setARP(t *testing.T, name, value string) {
 	t.Helper()
-	must(t, g.Do(func() error { return setARP("eth0", name, value) }))
+	labtest.Must(t, g.Do(func() error { return setARP("eth0", name, value) }))
 }
 
 func setARP(link, name, value string) error {
 	return os.WriteFile("/proc/sys/net/ipv4/conf/"+link+"/"+name, []byte(value), 0)
 }
 
-// mustAge is must for what setNeighbor returns: some kernels have none of it for an ordinary user, and the test is
-// skipped there.
+// mustAge fails the test if setNeighbor returned an error. It skips the test if the kernel has no such setting for an
+// ordinary user.
 func mustAge(t *testing.T, err error) {
 	t.Helper()
 	if errors.Is(err, os.ErrNotExist) {
-		lab.KernelLacks(t, "needs to set how neighbour entries age: %v", err)
+		labtest.KernelLacks(t, "needs to set how neighbour entries age: %v", err)
 	}
-	must(t, err)
+	labtest.Must(t, err)
 }
 
-// setNeighbor sets how an interface's neighbour entries age (arp(7)).
+// requestOnce keeps the host from repeating a request on its interfaces, for tests that count requests. The kernel repeats
+// one after a second, and a busy machine may take longer to answer. An ordinary user may not change that on every kernel.
+func requestOnce(t *testing.T, links ...string) {
+	t.Helper()
+	for _, link := range links {
+		if err := setNeighbor(link, "retrans_time_ms", "60000"); !errors.Is(err, os.ErrNotExist) {
+			labtest.Must(t, err)
+		}
+	}
+}
+
+// setNeighbor changes a setting for the aging of an interface's neighbour entries (arp(7)).
 func setNeighbor(link, name, value string) error {
 	return os.WriteFile("/proc/sys/net/ipv4/neigh/"+link+"/"+name, []byte(value), 0)
 }

@@ -8,26 +8,27 @@ import (
 	"testing"
 
 	"github.com/arpfabric/arpfabric/config"
-	"github.com/arpfabric/arpfabric/internal/lab"
+	"github.com/arpfabric/arpfabric/internal/lab/labtest"
 	"github.com/arpfabric/arpfabric/responder"
+	"github.com/arpfabric/arpfabric/responder/registry"
 )
 
 func TestPolicy(t *testing.T) {
 	tests := []struct {
 		name, policy string
-		vary         []variation // of a request for the gateway
+		vary         []variation // changes to a request for the gateway
 		reason       responder.Reason
-		isAt         responder.MAC // zero where there is no answer
+		isAt         registry.MAC // zero for no answer
 	}{
 		{"self_probe by default", "{}", []variation{sender(unspecified), target(appAddr)},
 			responder.SelfProbe, appMAC},
 		{"self_probe: drop", "{self_probe: drop}", []variation{sender(unspecified), target(appAddr)},
-			responder.SelfProbe, responder.MAC{}},
+			responder.SelfProbe, registry.MAC{}},
 		{"unallocated_probe by default", "{}", []variation{sender(unspecified), target(freeAddr)},
-			responder.UnknownTarget, responder.MAC{}},
+			responder.UnknownTarget, registry.MAC{}},
 		{"unallocated_probe: deny", "{unallocated_probe: deny}", []variation{sender(unspecified), target(freeAddr)},
 			responder.UnallocatedProbe, config.DenyMAC},
-		{"sender by default", "{}", []variation{sender(freeAddr)}, responder.UnregisteredSender, responder.MAC{}},
+		{"sender by default", "{}", []variation{sender(freeAddr)}, responder.UnregisteredSender, registry.MAC{}},
 		{"sender: any", "{sender: any}", []variation{sender(freeAddr)}, responder.Answered, gatewayMAC},
 	}
 	for _, tt := range tests {
@@ -40,7 +41,7 @@ func TestPolicy(t *testing.T) {
 			}
 			s.app.send(t, request.Frame())
 			fabric.expectCounts(t, s.port, counts{tt.reason: 1}, tt.name)
-			if tt.isAt != (responder.MAC{}) {
+			if tt.isAt != (registry.MAC{}) {
 				s.app.expectAnswer(t, 1, request.TargetIP, tt.isAt)
 				return
 			}
@@ -50,10 +51,10 @@ func TestPolicy(t *testing.T) {
 	}
 }
 
-// TestDeniedProbe holds that a client which detects address conflicts gives an address without a binding up
-// where the policy says so, another's always, and its own never: it hears its own MAC.
+// TestDeniedProbe checks that a client that detects address conflicts gives up an address without a binding if the
+// policy says so, always gives up another guest's address, and never its own, for which the answer has its own MAC.
 func TestDeniedProbe(t *testing.T) {
-	lab.NeedProgram(t, "arping")
+	labtest.NeedProgram(t, "arping")
 	tests := []struct {
 		policy  string
 		addr    netip.Addr
@@ -84,18 +85,18 @@ func TestDeniedProbe(t *testing.T) {
 	}
 }
 
-// TestGuardNone holds that the fabric answers, and the bridge is left alone.
+// TestGuardNone checks that the fabric answers, and does not guard the bridge.
 func TestGuardNone(t *testing.T) {
 	each(t, guarded, func(t *testing.T, s *stage) {
 		start(t, network(s.attach, "policy: {guard: none}"))
 		request := s.app.request(gatewayAddr).Frame()
 		s.app.send(t, request)
 		s.app.expectAnswer(t, 1, gatewayAddr, gatewayMAC)
-		lab.Eventually(t, "idle hears the request", func() bool { return s.idle.hasSeen(request) })
+		labtest.Eventually(t, "idle receives the request", func() bool { return s.idle.hasReceived(request) })
 	})
 }
 
-// TestBoundToAPort holds that a binding with a port is good from that port alone.
+// TestBoundToAPort checks that a binding with a port is valid only for frames from that port.
 func TestBoundToAPort(t *testing.T) {
 	s := build(t, onBridge)
 	fabric := start(t, `networks:
@@ -113,7 +114,7 @@ func TestBoundToAPort(t *testing.T) {
 	fabric.expectCounts(t, "vnet2", counts{responder.SpoofedSender: 1}, "the same from another port")
 	fabric.expectCounts(t, "vnet1", counts{responder.Answered: 1}, "one request")
 	sendMark(t, s.app, s.db, 1)
-	if heard := s.db.heard(); len(heard) > 0 {
+	if heard := s.db.receivedARP(); len(heard) > 0 {
 		t.Errorf("db heard %x", heard)
 	}
 }

@@ -9,12 +9,13 @@ import (
 	"time"
 
 	"github.com/arpfabric/arpfabric/internal/lab"
-	"github.com/arpfabric/arpfabric/responder"
+	"github.com/arpfabric/arpfabric/internal/lab/labtest"
+	"github.com/arpfabric/arpfabric/responder/registry"
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
 )
 
-// TestManyPorts holds that ports cost no goroutines and no descriptors, and that a fabric starts with many.
+// TestManyPorts checks that ports need no goroutines and no descriptors, and that a fabric starts with many ports.
 func TestManyPorts(t *testing.T) {
 	const many = 500
 	addBridge(t, bridgeName)
@@ -22,8 +23,8 @@ func TestManyPorts(t *testing.T) {
 	fabric := start(t, network("{bridge: br0}"))
 	goroutines, descriptors := runtime.NumGoroutine(), len(listDescriptors(t))
 	addPorts(t, far, many)
-	lab.Eventually(t, "all ports are attached", func() bool { return fabric.portCount() == many })
-	const few = 10 // some are there for a moment, whatever the ports
+	labtest.Eventually(t, "all ports are attached", func() bool { return fabric.portCount() == many })
+	const few = 10 // some come and go, independently of the ports
 	if now := runtime.NumGoroutine(); now > goroutines+few {
 		t.Errorf("%d goroutines without ports, %d with %d ports", goroutines, now, many)
 	}
@@ -62,17 +63,17 @@ func TestManyNetworks(t *testing.T) {
 	fabric.expectPort(t, last.Port)
 	target := netip.AddrFrom4([4]byte{10, 239, networks - 1, bindings})
 	last.send(t, last.request(target).Frame())
-	last.expectAnswer(t, 1, target, responder.MAC{0x02, 0, 0, 0, networks - 1, bindings})
+	last.expectAnswer(t, 1, target, registry.MAC{0x02, 0, 0, 0, networks - 1, bindings})
 }
 
-// addPorts makes veth pairs, one end of each a member of br0, the other in a guest. They end with the guest,
-// all at once.
+// addPorts makes veth pairs. One end of each is a member of br0, the other is in a guest. They are deleted with the
+// guest.
 func addPorts(t *testing.T, far *guest, n int) {
 	t.Helper()
 	here, err := netns.Get()
-	must(t, err)
+	labtest.Must(t, err)
 	defer here.Close()
-	must(t, far.Do(func() error {
+	labtest.Must(t, far.Do(func() error {
 		for i := range n {
 			pair := &netlink.Veth{
 				LinkAttrs:     netlink.LinkAttrs{Name: fmt.Sprintf("far%d", i)},
@@ -86,7 +87,7 @@ func addPorts(t *testing.T, far *guest, n int) {
 		return nil
 	}))
 	for i := range n {
-		must(t, lab.SetMaster(fmt.Sprintf("many%d", i), bridgeName))
+		labtest.Must(t, lab.SetMaster(fmt.Sprintf("many%d", i), bridgeName))
 	}
 }
 

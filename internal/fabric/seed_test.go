@@ -11,12 +11,12 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/arpfabric/arpfabric/internal/lab"
+	"github.com/arpfabric/arpfabric/internal/lab/labtest"
 )
 
-// TestSeed plays what was captured in a real VPC, with the clients that people use.
+// TestSeed repeats the requests of a capture from a real VPC, with common clients, and compares the output of tcpdump.
 func TestSeed(t *testing.T) {
-	lab.NeedProgram(t, "arping", "ping", "tcpdump")
+	labtest.NeedProgram(t, "arping", "ping", "tcpdump")
 	each(t, attachments, func(t *testing.T, s *stage) {
 		start(t, network(s.attach))
 		app, idle := startTcpdump(t, s.app), startTcpdump(t, s.idle)
@@ -39,11 +39,11 @@ func TestSeed(t *testing.T) {
 		sendMark(t, s.app, s.idle, 1)
 		idle.expect(t, "ICMP echo reply") // the mark
 		if app.contains("10.239.0.200 is-at") {
-			t.Errorf("an address that is not allocated was answered:\n%s", app)
+			t.Errorf("a request for an unallocated address was answered:\n%s", app)
 		}
 		if s.guarded {
 			if idle.contains("ARP") {
-				t.Errorf("a guest heard the others:\n%s", idle)
+				t.Errorf("idle received the others' ARP:\n%s", idle)
 			}
 			s.expectSilence(t, s.idle)
 			expectHostLearnedNothing(t)
@@ -53,7 +53,7 @@ func TestSeed(t *testing.T) {
 
 func (g *guest) run(t *testing.T, name string, args ...string) (string, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), lab.Patience)
+	ctx, cancel := context.WithTimeout(t.Context(), labtest.Patience)
 	defer cancel()
 	return g.Run(ctx, name, args...)
 }
@@ -72,25 +72,24 @@ func (g *guest) expectFailure(t *testing.T, name string, args ...string) {
 	}
 }
 
-// tcpdump is a tcpdump that runs.
+// tcpdump is a running tcpdump.
 type tcpdump struct {
 	mu    sync.Mutex
 	lines []string
-	next  int // of lines, for expect
+	next  int // index of the line where expect continues
 }
 
-// startTcpdump starts tcpdump in a guest, for ARP and marks, and waits until it listens. It ends with the
-// test.
+// startTcpdump starts tcpdump in a guest, for ARP and marks, until the test ends, and waits until it listens.
 func startTcpdump(t *testing.T, g *guest) *tcpdump {
 	t.Helper()
-	// -Z root: in a user namespace there is no other user to become.
+	// -Z root, because a user namespace has no other user for tcpdump to switch to.
 	cmd := exec.Command("tcpdump", "-Z", "root", "-n", "-t", "-l", "--immediate-mode", "-i", "eth0",
 		"arp or icmp[icmptype] == icmp-echoreply")
 	stdout, err := cmd.StdoutPipe()
-	must(t, err)
+	labtest.Must(t, err)
 	stderr, err := cmd.StderrPipe()
-	must(t, err)
-	must(t, g.Start(cmd))
+	labtest.Must(t, err)
+	labtest.Must(t, g.Start(cmd))
 	d := &tcpdump{}
 	var reading sync.WaitGroup
 	reading.Go(func() { d.read(stdout) })
@@ -133,11 +132,11 @@ func (d *tcpdump) String() string {
 
 func (d *tcpdump) contains(text string) bool { return strings.Contains(d.String(), text) }
 
-// expect waits for lines that contain these texts, in this order, after those expected before.
+// expect waits for lines that contain these texts, in this order, after the lines that were expected before.
 func (d *tcpdump) expect(t *testing.T, texts ...string) {
 	t.Helper()
 	for _, text := range texts {
-		lab.Eventually(t, fmt.Sprintf("tcpdump prints %q", text), func() bool { return d.advance(text) })
+		labtest.Eventually(t, fmt.Sprintf("tcpdump prints %q", text), func() bool { return d.advance(text) })
 	}
 }
 

@@ -9,17 +9,18 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/arpfabric/arpfabric/internal/datapath/nft"
 	"github.com/arpfabric/arpfabric/internal/fabric"
-	"github.com/arpfabric/arpfabric/internal/guard"
 	"github.com/arpfabric/arpfabric/internal/lab"
+	"github.com/arpfabric/arpfabric/internal/lab/labtest"
 	"github.com/arpfabric/arpfabric/internal/wire"
 	"github.com/arpfabric/arpfabric/responder"
 	"github.com/google/nftables"
 	"go.uber.org/goleak"
 )
 
-// In these tests the namespace of the tests itself is a sidecar's guest, on eth1. How a sidecar fares in a container
-// is tested with the program.
+// In these tests, the namespace of the tests is a sidecar's guest, on eth1. The tests in cmd/arpfabric run a sidecar in
+// a guest's namespace.
 
 var sidecarAddr = netip.MustParseAddr("10.239.0.110")
 
@@ -28,11 +29,11 @@ func buildSidecar(t *testing.T) (*stage, string) {
 	t.Helper()
 	s := build(t, onInterface)
 	eth1, err := net.InterfaceByName("eth1")
-	must(t, err)
+	labtest.Must(t, err)
 	return s, network("{sidecar: eth1}") + fmt.Sprintf("      %s: %q\n", sidecarAddr, eth1.HardwareAddr)
 }
 
-// TestSidecarCounts has one port count what its guest asks and what others ask it.
+// TestSidecarCounts checks that one port counts both its guest's requests and the requests of others.
 func TestSidecarCounts(t *testing.T) {
 	s, configuration := buildSidecar(t)
 	f := start(t, configuration)
@@ -40,12 +41,12 @@ func TestSidecarCounts(t *testing.T) {
 	s.app.send(t, s.app.request(dbAddr).Frame())
 	s.app.send(t, s.app.request(freeAddr).Frame())
 	f.expectCounts(t, "eth1", counts{responder.Answered: 1, responder.UnknownTarget: 2}, "others asked")
-	lab.Eventually(t, "app is answered", func() bool { return s.app.answersFor(sidecarAddr) == 1 })
+	labtest.Eventually(t, "app is answered", func() bool { return s.app.answersFor(sidecarAddr) == 1 })
 
 	eth1, err := net.InterfaceByName("eth1")
-	must(t, err)
+	labtest.Must(t, err)
 	out, err := wire.OpenPacket(0, 0)
-	must(t, err)
+	labtest.Must(t, err)
 	defer out.Close()
 	for _, target := range []netip.Addr{dbAddr, freeAddr} {
 		ask := s.app.request(target)
@@ -58,19 +59,19 @@ func TestSidecarCounts(t *testing.T) {
 	}
 }
 
-// TestSidecarThatForgesLogsLittle sends from many addresses that are not its own.
-func TestSidecarThatForgesLogsLittle(t *testing.T) {
+// TestForgingSidecarLogsLittle sends from many addresses that are not its own.
+func TestForgingSidecarLogsLittle(t *testing.T) {
 	s, configuration := buildSidecar(t)
 	var log lines
-	f := fabric.New(loadConfig(t, configuration), slog.New(slog.NewTextHandler(&log, nil)))
+	f := fabric.New(loadConfig(t, configuration), slog.New(slog.NewTextHandler(&log, nil)), nft.New())
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- f.Run(ctx) }()
 	<-f.Ready()
 	eth1, err := net.InterfaceByName("eth1")
-	must(t, err)
+	labtest.Must(t, err)
 	out, err := wire.OpenPacket(0, 0)
-	must(t, err)
+	labtest.Must(t, err)
 	defer out.Close()
 	const many = 500
 	for i := range many {
@@ -81,13 +82,13 @@ func TestSidecarThatForgesLogsLittle(t *testing.T) {
 	}
 	(&running{Fabric: f}).expectCounts(t, "eth1", counts{responder.UnregisteredSender: many}, "forging")
 	cancel()
-	must(t, <-ended)
+	labtest.Must(t, <-ended)
 	if log.count > 30 {
 		t.Errorf("%d lines", log.count)
 	}
 }
 
-// lines counts what a log writes: a line at a time.
+// lines counts the lines of a log. A log writes one line at a time.
 type lines struct{ count int }
 
 func (l *lines) Write(p []byte) (int, error) {
@@ -101,7 +102,7 @@ func TestSidecarStopLeavesNothing(t *testing.T) {
 	descriptors := listDescriptors(t)
 	f := start(t, configuration)
 	s.app.send(t, s.app.request(sidecarAddr).Frame())
-	lab.Eventually(t, "app is answered", func() bool { return s.app.answersFor(sidecarAddr) == 1 })
+	labtest.Eventually(t, "app is answered", func() bool { return s.app.answersFor(sidecarAddr) == 1 })
 	f.stop()
 	goleak.VerifyNone(t, goroutines)
 	if now := listDescriptors(t); !slices.Equal(now, descriptors) {
@@ -112,7 +113,7 @@ func TestSidecarStopLeavesNothing(t *testing.T) {
 	}
 }
 
-// TestSidecarReload makes a sidecar of nothing, and a bridge of a sidecar.
+// TestSidecarReload adds a sidecar by a reload, and then replaces it by a bridge.
 func TestSidecarReload(t *testing.T) {
 	s, configuration := buildSidecar(t)
 	f := start(t, network("{interface: eth1}"))
@@ -121,7 +122,7 @@ func TestSidecarReload(t *testing.T) {
 		t.Error("there is no guard")
 	}
 	s.app.send(t, s.app.request(sidecarAddr).Frame())
-	lab.Eventually(t, "app is answered", func() bool { return s.app.answersFor(sidecarAddr) == 1 })
+	labtest.Eventually(t, "app is answered", func() bool { return s.app.answersFor(sidecarAddr) == 1 })
 	f.reload(t, network("{bridge: br0}"))
 	if sidecarGuardIsThere(t) {
 		t.Error("the guard is still there")
@@ -129,12 +130,12 @@ func TestSidecarReload(t *testing.T) {
 	s.app.ask(t)
 }
 
-// TestSidecarThatCantStart holds that nothing is left of it.
-func TestSidecarThatCantStart(t *testing.T) {
+// TestSidecarStartFails checks that a sidecar that cannot start leaves nothing behind.
+func TestSidecarStartFails(t *testing.T) {
 	t.Cleanup(func() { lab.DeleteLink("eth1") })
 	_, configuration := buildSidecar(t)
-	other, err := wire.OpenBridge()
-	must(t, err)
+	other, err := wire.OpenNFLOG()
+	labtest.Must(t, err)
 	defer other.Close()
 	expectRefusal(t, configuration, "NFLOG group 16722 is in use")
 	if sidecarGuardIsThere(t) {
@@ -142,9 +143,9 @@ func TestSidecarThatCantStart(t *testing.T) {
 	}
 }
 
-// TestHalfAStart has a start fail at the bridges' guard, when that of the sidecars is there: it is removed again, unless
-// there was one before.
-func TestHalfAStart(t *testing.T) {
+// TestFailedStartIsRolledBack makes a start fail at the table of bridges, when that of sidecars is installed. The
+// latter is removed again, unless there was one before.
+func TestFailedStartIsRolledBack(t *testing.T) {
 	_, sidecar := buildSidecar(t)
 	both := sidecar + secondNetwork("{bridge: br0}")
 	own := ownGuard(t)
@@ -152,29 +153,29 @@ func TestHalfAStart(t *testing.T) {
 	if sidecarGuardIsThere(t) {
 		t.Error("it left a guard")
 	}
-	must(t, own.CloseLasting())
+	labtest.Must(t, own.CloseLasting())
 
-	t.Cleanup(func() { guard.NewSidecars(wire.Group, 0).Remove() })
+	t.Cleanup(func() { nft.NewSidecarTable(wire.Group, 0).Remove() })
 	start(t, sidecar+"    policy: {on_stop: hold}\n").stop()
 	ownGuard(t)
 	expectRefusal(t, both, "installing the guard: not permitted")
 	if !sidecarGuardIsThere(t) {
-		t.Error("it took away what another fabric had left")
+		t.Error("it removed the guard that another fabric had left")
 	}
 	expectRefusal(t, network("{bridge: br0}"), "installing the guard: not permitted")
 	if !sidecarGuardIsThere(t) {
-		t.Error("it took away what it has no use for, and can't start")
+		t.Error("it removed a guard that it does not need, although it did not start")
 	}
 }
 
-// ownGuard makes a table of the guard's name that nobody else may change, until it is closed or the test ends.
+// ownGuard makes a table of the guard's name that no other socket may change, until it is closed or the test ends.
 func ownGuard(t *testing.T) *nftables.Conn {
 	t.Helper()
 	c, err := nftables.New(nftables.AsLasting())
-	must(t, err)
+	labtest.Must(t, err)
 	t.Cleanup(func() { c.CloseLasting() })
-	c.AddTable(&nftables.Table{Name: guard.TableName, Family: nftables.TableFamilyBridge, Flags: nftables.TableFlagOwner})
-	must(t, c.Flush())
+	c.AddTable(&nftables.Table{Name: nft.TableName, Family: nftables.TableFamilyBridge, Flags: nftables.TableFlagOwner})
+	labtest.Must(t, c.Flush())
 	return c
 }
 

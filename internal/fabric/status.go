@@ -8,60 +8,79 @@ import (
 	"github.com/arpfabric/arpfabric/config"
 	"github.com/arpfabric/arpfabric/internal/event"
 	"github.com/arpfabric/arpfabric/internal/violation"
-	"github.com/arpfabric/arpfabric/responder"
 )
 
-// Config returns the configuration that is in force. It is not to be changed.
+// Config returns the configuration in force. The caller must not change it.
 func (f *Fabric) Config() *config.Config { return f.inForce.Load() }
 
-// Entry is how frames come in by a port.
-type Entry struct {
-	Network config.Network // that decides about them
-	In      responder.In
-	Kind    PortKind
-}
-
-// Entries returns how frames come in by a port that there is now, in each network that has it, by name, or, where network
-// is not empty, in that one. By a sidecar's interface they are taken to be its guest's own.
-func (f *Fabric) Entries(network, name string) []Entry {
-	byNetwork := map[string]Entry{}
+// Ingresses returns how frames enter by the port of a name, for each network that has such a port, sorted by network.
+// If network is not empty, it returns only that network's. For a sidecar's interface, it returns the ingress of the
+// guest's own frames.
+func (f *Fabric) Ingresses(network, name string) []config.Ingress {
+	byNetwork := map[string]config.Ingress{}
 	for _, p := range f.ports.Load().all() {
 		s := p.network.settings.Load()
 		if p.link.Name != name || network != "" && s.config.Name != network {
 			continue
 		}
-		e := Entry{Network: s.config, In: p.in, Kind: p.kind}
-		e.In.HostMAC = s.hostMAC
-		byNetwork[s.config.Name] = e // a sidecar's guest comes after the others on its segment
+		// ports.all has a sidecar's guest after the interface, and so the guest's ingress replaces that of the others.
+		byNetwork[s.config.Name] = config.Ingress{Network: s.config, Ingress: s.config.Ingress(p.facts)}
 	}
-	byName := func(a, b Entry) int { return strings.Compare(a.Network.Name, b.Network.Name) }
+	byName := func(a, b config.Ingress) int { return strings.Compare(a.Network.Name, b.Network.Name) }
 	return slices.SortedFunc(maps.Values(byNetwork), byName)
 }
 
-// Violations returns the table of who used an identity that is not theirs.
+// PortNames returns the names of the ports of a network, or of all networks if network is empty, sorted. It returns none
+// if one of these networks waits to start: its ports are unknown.
+func (f *Fabric) PortNames(network string) []string {
+	for name := range f.Waiting() {
+		if network == "" || name == network {
+			return nil
+		}
+	}
+	var names []string
+	for _, p := range f.ports.Load().all() {
+		if network == "" || p.network.config().Name == network {
+			names = append(names, p.link.Name)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// Waiting returns, for each network that waits to start, the error that says why.
+func (f *Fabric) Waiting() map[string]string {
+	waiting := map[string]string{}
+	for _, n := range *f.running.Load() {
+		if reason := n.waitsFor.Load(); reason != nil {
+			waiting[n.config().Name] = *reason
+		}
+	}
+	return waiting
+}
+
+// Violations returns the table of guests that used a MAC or an address that is not theirs.
 func (f *Fabric) Violations() *violation.Table { return f.violations }
 
-// Listen returns a Listener for the verdicts that fit a filter, with room for so many that it has not taken yet.
-func (f *Fabric) Listen(filter event.Filter, room int) *event.Listener {
-	return f.events.Listen(filter, room)
+// Listen returns a Listener for the verdicts that match a filter. It buffers up to capacity of them.
+func (f *Fabric) Listen(filter event.Filter, capacity int) *event.Listener {
+	return f.events.Listen(filter, capacity)
 }
 
-// Troubles counts what went wrong around a fabric since it was made.
+// Troubles has counters of problems since the fabric was made.
 type Troubles struct {
-	Reinstalled uint64 // times that the guard was put back after somebody had changed it
-	LostFrames  uint64 // times that the kernel threw frames away because they were not read in time
-	LostEvents  uint64 // and messages about interfaces and rules, after which all is read anew
-	Strays      uint64 // frames from interfaces that were no port (any more)
+	Reinstalled uint64 // times that the fabric installed the guard again after another program had changed it
+	LostFrames  uint64 // times that the kernel dropped frames because they were not read in time
+	LostEvents  uint64 // times that it dropped messages about interfaces and rules; the fabric reads all of them again then
+	Strays      uint64 // frames from interfaces that are not, or no longer, ports
 }
 
-// Troubles returns the counts. It may be called once the fabric is ready.
+// Troubles returns the counters. It may be called once the fabric is ready.
 func (f *Fabric) Troubles() Troubles {
-	t := Troubles{Reinstalled: f.robbed.Load(), LostFrames: f.lost.Load(), Strays: f.strays.Load()}
-	for _, l := range *f.serving.Load() {
-		t.LostFrames += l.lost()
+	t := Troubles{Reinstalled: f.guardReinstalls.Load(), LostFrames: f.lost.Load(), Strays: f.strays.Load()}
+	for _, s := range *f.serving.Load() {
+		t.LostFrames += s.lost()
 	}
-	for _, w := range f.watchers {
-		t.LostEvents += w.Overruns()
-	}
+	t.LostEvents = f.watcher.Overruns() + f.fdbWatcher.Overruns() + f.datapath.Overruns()
 	return t
 }

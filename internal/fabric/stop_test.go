@@ -8,16 +8,16 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/arpfabric/arpfabric/internal/datapath/nft"
 	"github.com/arpfabric/arpfabric/internal/fabric"
-	"github.com/arpfabric/arpfabric/internal/guard"
-	"github.com/arpfabric/arpfabric/internal/lab"
+	"github.com/arpfabric/arpfabric/internal/lab/labtest"
 	"github.com/arpfabric/arpfabric/internal/wire"
 	"github.com/google/nftables"
 	"github.com/vishvananda/netlink"
 	"go.uber.org/goleak"
 )
 
-// TestStopLeavesNothing holds that goroutines, descriptors, interfaces and rules are what they were before.
+// TestStopLeavesNothing checks that goroutines, descriptors, interfaces and rules are the same as before.
 func TestStopLeavesNothing(t *testing.T) {
 	each(t, attachments, func(t *testing.T, s *stage) {
 		goroutines := goleak.IgnoreCurrent()
@@ -29,7 +29,7 @@ func TestStopLeavesNothing(t *testing.T) {
 		if now := listDescriptors(t); !slices.Equal(now, descriptors) {
 			t.Errorf("descriptors before:\n%q\nafter:\n%q", descriptors, now)
 		}
-		lab.Eventually(t, "the interfaces are as before", func() bool { return slices.Equal(listLinks(t), links) })
+		labtest.Eventually(t, "the interfaces are as before", func() bool { return slices.Equal(listLinks(t), links) })
 		if guardIsThere(t) {
 			t.Error("the guard is still there")
 		}
@@ -41,26 +41,26 @@ func TestStopHoldsTheGuard(t *testing.T) {
 		t.Cleanup(removeGuard)
 		configuration := network(s.attach, "policy: {on_stop: hold}")
 		fabric := start(t, configuration)
-		s.app.shout(t)
+		s.app.sendARPRepeatedly(t)
 		s.app.ask(t)
 		fabric.stop()
 		if !guardIsThere(t) {
 			t.Error("the guard is gone")
 		}
-		s.expectSilenceAmongShouters(t, s.app)
+		s.expectSilenceAmongSenders(t, s.app)
 
 		start(t, configuration) // which takes the guard over
 		s.app.ask(t)
-		s.expectSilenceAmongShouters(t, s.app)
+		s.expectSilenceAmongSenders(t, s.app)
 	})
 }
 
-// TestStartWithoutAGuard starts a fabric that guards nothing, where one that guarded all has been killed: its tables go.
+// TestStartWithoutAGuard starts a fabric without a guard after one with a guard was killed. The old tables are removed.
 func TestStartWithoutAGuard(t *testing.T) {
 	const hold = "    policy: {on_stop: hold}\n"
 	s, sidecar := buildSidecar(t)
 	t.Cleanup(removeGuard)
-	t.Cleanup(func() { guard.NewSidecars(wire.Group, 0).Remove() })
+	t.Cleanup(func() { nft.NewSidecarTable(wire.Group, 0).Remove() })
 	start(t, sidecar+hold+secondNetwork("{bridge: br0}")+hold).stop()
 	if !guardIsThere(t) || !sidecarGuardIsThere(t) {
 		t.Fatal("no guard is left")
@@ -70,11 +70,11 @@ func TestStartWithoutAGuard(t *testing.T) {
 		t.Error("the guard is still there")
 	}
 	flooded := s.app.request(gatewayAddr).Frame()
-	repeat(t, "the bridge is a plain one again", func() { s.app.Send(flooded) }, func() bool { return s.idle.hasSeen(flooded) })
+	repeat(t, "the bridge is a plain one again", func() { s.app.Send(flooded) }, func() bool { return s.idle.hasReceived(flooded) })
 	s.app.ask(t)
 }
 
-// TestStopHoldsOneOfTwo holds that of two networks, the guard of the one that says so stays.
+// TestStopHoldsOneOfTwo checks that of two networks, only the one that is configured so stays guarded.
 func TestStopHoldsOneOfTwo(t *testing.T) {
 	t.Cleanup(removeGuard)
 	s := build(t, onBridge)
@@ -89,36 +89,28 @@ func TestStopHoldsOneOfTwo(t *testing.T) {
 	s.expectSilence(t, s.db, s.idle)
 	heard := free.request(gatewayAddr).Frame()
 	free.send(t, heard)
-	lab.Eventually(t, "the other bridge is a plain one again", func() bool { return listener.hasSeen(heard) })
+	labtest.Eventually(t, "the other bridge is a plain one again", func() bool { return listener.hasReceived(heard) })
 }
 
-// TestRefusedStartChangesNothing holds that a fabric that can't start leaves interfaces and rules as they were.
+// TestRefusedStartChangesNothing checks that a fabric that cannot start does not change interfaces and rules.
 func TestRefusedStartChangesNothing(t *testing.T) {
 	onTAP := network("{tap: {name: arp0, bridge: br0}}")
 	tests := []struct{ name, configuration, want string }{
-		{"no bridge for a TAP", network("{tap: {name: arp0, bridge: br7}}"),
-			"network lab: there is no bridge br7; make it first"},
-		{"one of two networks", onTAP + secondNetwork("{interface: eth7}"),
-			"network second: there is no interface eth7"},
-		{"both networks", network("{bridge: br7}") + secondNetwork("{interface: eth7}"),
-			"network lab: there is no bridge br7; make it first: " +
-				"ip link add br7 type bridge && ip link set br7 up\n" +
-				"network second: there is no interface eth7"},
 		{"a TAP's name is taken", network("{tap: {name: vnet1, bridge: br0}}"),
-			"vnet1 is there already and is not a TAP"},
+			"vnet1 exists and is not a TAP"},
 		{"the second TAP's name is taken", onTAP + secondNetwork("{tap: {name: vnet1}}"),
-			"vnet1 is there already and is not a TAP"},
+			"vnet1 exists and is not a TAP"},
 	}
 	s := build(t, onBridge)
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			lab.NeedTUN(t)
+			labtest.NeedTUN(t)
 			links := listLinks(t)
 			expectRefusal(t, tt.configuration, tt.want)
 			if guardIsThere(t) {
 				t.Error("it left a guard")
 			}
-			lab.Eventually(t, "the interfaces are as before", func() bool { return slices.Equal(listLinks(t), links) })
+			labtest.Eventually(t, "the interfaces are as before", func() bool { return slices.Equal(listLinks(t), links) })
 		})
 	}
 	t.Run("another fabric runs", func(t *testing.T) {
@@ -128,9 +120,9 @@ func TestRefusedStartChangesNothing(t *testing.T) {
 		s.expectSilence(t, s.db, s.idle)
 	})
 	t.Run("the NFLOG group is another's", func(t *testing.T) {
-		lab.NeedTUN(t)
-		other, err := wire.OpenBridge()
-		must(t, err)
+		labtest.NeedTUN(t)
+		other, err := wire.OpenNFLOG()
+		labtest.Must(t, err)
 		defer other.Close()
 		addBridge(t, "br1")
 		links := listLinks(t)
@@ -138,14 +130,14 @@ func TestRefusedStartChangesNothing(t *testing.T) {
 		if guardIsThere(t) {
 			t.Error("it left a guard")
 		}
-		lab.Eventually(t, "the interfaces are as before", func() bool { return slices.Equal(listLinks(t), links) })
+		labtest.Eventually(t, "the interfaces are as before", func() bool { return slices.Equal(listLinks(t), links) })
 	})
 }
 
 func expectRefusal(t *testing.T, configuration, want string) {
 	t.Helper()
-	f := fabric.New(loadConfig(t, configuration), slog.New(slog.NewTextHandler(t.Output(), nil)))
-	ctx, cancel := context.WithTimeout(context.Background(), lab.Patience)
+	f := fabric.New(loadConfig(t, configuration), slog.New(slog.NewTextHandler(t.Output(), nil)), nft.New())
+	ctx, cancel := context.WithTimeout(context.Background(), labtest.Patience)
 	defer cancel()
 	err := f.Run(ctx)
 	if err == nil || !strings.Contains(err.Error(), want) {
@@ -156,10 +148,10 @@ func expectRefusal(t *testing.T, configuration, want string) {
 func listDescriptors(t *testing.T) []string {
 	t.Helper()
 	entries, err := os.ReadDir("/proc/self/fd")
-	must(t, err)
+	labtest.Must(t, err)
 	var list []string
 	for _, e := range entries {
-		// Of a descriptor that is gone by now, the one that reads the folder, there is no target.
+		// The descriptor that read the folder is closed by now, and has no target.
 		if target, err := os.Readlink("/proc/self/fd/" + e.Name()); err == nil {
 			list = append(list, e.Name()+" "+target)
 		}
@@ -170,7 +162,7 @@ func listDescriptors(t *testing.T) []string {
 func listLinks(t *testing.T) []string {
 	t.Helper()
 	links, err := netlink.LinkList()
-	must(t, err)
+	labtest.Must(t, err)
 	var names []string
 	for _, l := range links {
 		names = append(names, l.Attrs().Name)
@@ -186,10 +178,10 @@ func guardIsThere(t *testing.T) bool {
 func tableIsThere(t *testing.T, family nftables.TableFamily) bool {
 	t.Helper()
 	c, err := nftables.New()
-	must(t, err)
+	labtest.Must(t, err)
 	tables, err := c.ListTablesOfFamily(family)
-	must(t, err)
-	return slices.ContainsFunc(tables, func(table *nftables.Table) bool { return table.Name == guard.TableName })
+	labtest.Must(t, err)
+	return slices.ContainsFunc(tables, func(table *nftables.Table) bool { return table.Name == nft.TableName })
 }
 
-func removeGuard() { guard.New(wire.Group).Remove() }
+func removeGuard() { nft.NewBridgeTable(wire.Group).Remove() }

@@ -5,23 +5,23 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/arpfabric/arpfabric/internal/lab"
+	"github.com/arpfabric/arpfabric/internal/lab/labtest"
 )
 
-// TestTamperedGuard has somebody let frames through by hand, while app sends what nobody may hear: the table is put
-// right, and then nobody does.
+// TestTamperedGuard changes the table so that it lets frames through, while app sends frames that no guest may receive.
+// The fabric repairs the table, and then no guest receives them.
 func TestTamperedGuard(t *testing.T) {
-	lab.NeedProgram(t, "nft")
+	labtest.NeedProgram(t, "nft")
 	s := build(t, onBridge)
 	start(t, network(s.attach, "policy: {guard: full}"))
 	forged := mark(s.app, s.idle, 7)
 	copy(forged[26:30], freeAddr.AsSlice()) // the source address
 	request := s.app.request(dbAddr).Frame()
-	stop := s.app.Shout(forged, request)
+	stop := labtest.SendRepeatedly(s.app.Capture, forged, request)
 	defer stop()
 	heard := func() int {
 		n := 0
-		for _, frame := range s.idle.arrived() {
+		for _, frame := range s.idle.received() {
 			if slices.Equal(frame, forged) || slices.Equal(frame, request) {
 				n++
 			}
@@ -38,21 +38,21 @@ func TestTamperedGuard(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.damage, func(t *testing.T) {
-			intact := nft(t, "-s", "list", tt.where)
-			nft(t, tt.damage)
-			lab.Eventually(t, "the table is put right", func() bool { return nft(t, "-s", "list", tt.where) == intact })
-			lab.Eventually(t, "idle no longer hears app", func() bool {
+			intact := runNFT(t, "-s", "list", tt.where)
+			runNFT(t, tt.damage)
+			labtest.Eventually(t, "the table is put right", func() bool { return runNFT(t, "-s", "list", tt.where) == intact })
+			labtest.Eventually(t, "idle no longer receives app's ARP", func() bool {
 				n := heard()
 				answered := len(s.app.answers())
-				lab.Eventually(t, "app is answered", func() bool { return len(s.app.answers()) > answered+5 })
+				labtest.Eventually(t, "app is answered", func() bool { return len(s.app.answers()) > answered+5 })
 				return heard() == n
 			})
 		})
 	}
 }
 
-// nft runs nft and returns what it writes.
-func nft(t *testing.T, args ...string) string {
+// runNFT runs nft and returns what it writes.
+func runNFT(t *testing.T, args ...string) string {
 	t.Helper()
 	out, err := exec.Command("nft", args...).CombinedOutput()
 	if err != nil {

@@ -14,26 +14,25 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Seen is a frame that a Capture has seen.
+// Seen is a frame that a Capture has recorded.
 type Seen struct {
-	At    time.Time // when the Capture read it, a little after it passed
-	Sent  bool      // it left by the interface; otherwise it arrived there
+	At    time.Time // when the Capture read it, a little after it passed the interface
+	Sent  bool      // it left by the interface; if false, it arrived there
 	Frame []byte
 }
 
-// Capture records every frame that arrives at or leaves an interface, a guest's eth0 for one, as tcpdump would, and
-// sends any bytes from there.
+// Capture records every frame that arrives at or leaves an interface, as tcpdump does, and sends any bytes from there.
 type Capture struct {
 	conn  *wire.Packet
-	out   *wire.Packet // a packet socket does not see what it sends itself
+	out   *wire.Packet // for Send: conn would not record frames that it sends itself
 	index int
 
 	sending sync.Mutex
 
 	mu   sync.Mutex
 	seen []Seen
-	more chan struct{} // closed, and made anew, when seen has grown
-	done chan struct{}
+	more chan struct{} // closed and replaced when seen has grown
+	done chan struct{} // closed when the recording has ended
 }
 
 // StartCapture starts recording at the guest's eth0. Close ends it.
@@ -92,7 +91,8 @@ func (c *Capture) record() {
 	}
 }
 
-// Send sends a frame out of the interface. It is an error if it did not leave. Several goroutines may call it at once.
+// Send sends a frame out of the interface. It returns an error if the frame did not leave. Several goroutines may call
+// it at once.
 func (c *Capture) Send(frame []byte) error {
 	c.sending.Lock()
 	defer c.sending.Unlock()
@@ -103,13 +103,13 @@ func (c *Capture) Send(frame []byte) error {
 	return err
 }
 
-// Frames returns what was seen so far.
+// Frames returns the frames recorded so far.
 func (c *Capture) Frames() []Seen {
 	seen, _ := c.now()
 	return seen
 }
 
-// Wait waits until what was seen so far is enough. Its error is that of ctx.
+// Wait waits until enough returns true for the frames recorded so far. It returns the error of ctx if that ends first.
 func (c *Capture) Wait(ctx context.Context, enough func([]Seen) bool) error {
 	for {
 		seen, more := c.now()
@@ -124,14 +124,14 @@ func (c *Capture) Wait(ctx context.Context, enough func([]Seen) bool) error {
 	}
 }
 
-// now returns what was seen so far, and what is closed when there is more.
+// now returns the frames recorded so far, and a channel that is closed when there are more.
 func (c *Capture) now() (seen []Seen, more <-chan struct{}) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return slices.Clone(c.seen), c.more
 }
 
-// Close ends the recording. Frames can still be asked for.
+// Close ends the recording. Frames still returns what was recorded.
 func (c *Capture) Close() error {
 	err := errors.Join(c.conn.Close(), c.out.Close())
 	<-c.done

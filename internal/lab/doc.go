@@ -1,9 +1,9 @@
-// Package lab builds throw-away networks: a bridge, and guests in network namespaces of their own on veth
-// pairs. The demo plays in one, and the tests run in them.
+// Package lab builds temporary networks: a bridge, and guests in network namespaces of their own on veth pairs. The
+// demo and the tests run in such networks.
 //
-// [Enter] moves the program into new namespaces first, so that nothing of the machine's own network can
-// be touched, and so that everything is gone when the program ends, however it ends. An ordinary user may
-// do that too, where the kernel lets users make user namespaces.
+// [Enter] first moves the program into new namespaces. So the program cannot touch the machine's own network, and the
+// kernel removes the lab when the program ends, even if it is killed. An ordinary user can do this too if the kernel
+// lets users make user namespaces.
 //
-// The package does not know the fabric.
+// The package imports nothing of the fabric except package wire, to capture frames.
 package lab

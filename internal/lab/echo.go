@@ -7,8 +7,8 @@ import (
 	"slices"
 )
 
-// EchoReply writes an Ethernet frame with an ICMP echo reply (RFC 792) that carries an even number of bytes. A host
-// that has not asked says nothing to it.
+// EchoReply returns an Ethernet frame with an ICMP echo reply (RFC 792) around data, which must have an even number of
+// bytes. A host that sent no echo request ignores it.
 func EchoReply(destination, source net.HardwareAddr, from, to netip.Addr, data []byte) []byte {
 	const headerLen, ttl, protocolICMP = 20, 64, 1
 	icmp := append(make([]byte, 8), data...) // type 0, code 0; any identifier and number
@@ -22,8 +22,8 @@ func EchoReply(destination, source net.HardwareAddr, from, to netip.Addr, data [
 	return slices.Concat(destination, source, []byte{0x08, 0x00}, header, icmp)
 }
 
-// Checksum is the Internet checksum (RFC 1071) of an even number of bytes. A host drops packets without it, and so
-// may a bridge.
+// Checksum returns the Internet checksum (RFC 1071) of an even number of bytes. A host drops packets whose checksum is
+// wrong, and a bridge may drop them too.
 func Checksum(data []byte) uint16 {
 	sum := uint32(0)
 	for i := 0; i < len(data); i += 2 {

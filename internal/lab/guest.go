@@ -13,16 +13,15 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
-	"golang.org/x/sys/unix"
 )
 
 // GuestConfig says how to make a guest.
 type GuestConfig struct {
-	Name   string           // of the network namespace, as for `ip netns exec`
-	Port   string           // of the host's end of the veth pair
-	Bridge string           // that the port is a member of; none if empty
-	MAC    net.HardwareAddr // of the guest's eth0
-	Addr   netip.Prefix     // of the guest's eth0; none if zero
+	Name   string           // name of the network namespace, as for `ip netns exec`
+	Port   string           // name of the host's end of the veth pair
+	Bridge string           // bridge that the port joins; "" for none
+	MAC    net.HardwareAddr // MAC of the guest's eth0
+	Addr   netip.Prefix     // address of the guest's eth0; zero for none
 }
 
 // Guest is a network namespace with one interface, eth0, whose other end is a port on the host.
@@ -31,7 +30,8 @@ type Guest struct {
 	ns netns.NsHandle
 }
 
-// AddGuest makes a guest, ready to send and hear frames. Its eth0 has no IPv6, so that it says nothing on its own.
+// AddGuest makes a guest and waits until it can send and receive frames. IPv6 is off on its eth0, so that the guest
+// sends nothing by itself.
 func AddGuest(config GuestConfig) (*Guest, error) {
 	ns, err := newNamespace(config.Name)
 	if err != nil {
@@ -44,7 +44,7 @@ func AddGuest(config GuestConfig) (*Guest, error) {
 	return g, nil
 }
 
-// newNamespace makes a network namespace that is mounted at /run/netns/name.
+// newNamespace makes a network namespace and mounts it at /run/netns/name.
 func newNamespace(name string) (netns.NsHandle, error) {
 	var ns netns.NsHandle
 	err := onThread(func() (err error) {
@@ -82,8 +82,8 @@ func (g *Guest) connect() error {
 	return g.Do(func() error { return waitUntilUp("eth0") })
 }
 
-// waitUntilUp waits until an interface carries frames: the kernel drops them until it has noticed, a
-// little later, that both ends of the pair are up.
+// waitUntilUp waits until an interface carries frames. The kernel notices only some time later that both ends of the
+// pair are up, and drops frames until then.
 func waitUntilUp(name string) error {
 	const patience = 30 * time.Second
 	for start := time.Now(); time.Since(start) < patience; time.Sleep(time.Millisecond) {
@@ -115,8 +115,7 @@ func (g *Guest) setUpInside() error {
 	return netlink.LinkSetUp(eth0)
 }
 
-// Do runs f in the guest's network namespace: sockets that f opens and programs that it starts are the
-// guest's.
+// Do runs f in the guest's network namespace. Sockets that f opens, and programs that it starts, stay there.
 func (g *Guest) Do(f func() error) error {
 	return onThread(func() error {
 		if err := netns.Set(g.ns); err != nil {
@@ -126,11 +125,11 @@ func (g *Guest) Do(f func() error) error {
 	})
 }
 
-// onThread runs f on a thread whose network namespace f may change: the thread ends with f.
+// onThread runs f on a thread of its own, whose network namespace f may change.
 func onThread(f func() error) error {
 	done := make(chan error)
 	go func() {
-		runtime.LockOSThread() // and never unlocked
+		runtime.LockOSThread() // never unlocked, so that the thread ends with the goroutine
 		done <- f()
 	}()
 	return <-done
@@ -139,7 +138,7 @@ func onThread(f func() error) error {
 // Start starts a program in the guest.
 func (g *Guest) Start(cmd *exec.Cmd) error { return g.Do(cmd.Start) }
 
-// Run runs a program in the guest and returns what it wrote, on both outputs.
+// Run runs a program in the guest and returns its standard output and standard error, combined.
 func (g *Guest) Run(ctx context.Context, name string, args ...string) (string, error) {
 	var out []byte
 	err := g.Do(func() (err error) {
@@ -149,36 +148,7 @@ func (g *Guest) Run(ctx context.Context, name string, args ...string) (string, e
 	return string(out), err
 }
 
-// Neighbors returns the guest's neighbour table, by address: what it has learned. Entries without a MAC are
-// left out.
-func (g *Guest) Neighbors() (map[netip.Addr]net.HardwareAddr, error) {
-	known := map[netip.Addr]net.HardwareAddr{}
-	err := g.Do(func() error {
-		entries, err := netlink.NeighList(0, unix.AF_INET)
-		for _, e := range entries {
-			if addr, ok := netip.AddrFromSlice(e.IP.To4()); ok && len(e.HardwareAddr) > 0 && e.State != unix.NUD_NOARP {
-				known[addr] = e.HardwareAddr
-			}
-		}
-		return err
-	})
-	return known, err
-}
-
-// ForgetNeighbors empties the guest's neighbour table.
-func (g *Guest) ForgetNeighbors() error {
-	return g.Do(func() error {
-		entries, err := netlink.NeighList(0, unix.AF_INET)
-		for _, e := range entries {
-			if e.State != unix.NUD_NOARP {
-				err = errors.Join(err, netlink.NeighDel(&e))
-			}
-		}
-		return err
-	})
-}
-
-// Delete removes the guest: its port, its namespace and what runs in it loses its network.
+// Delete deletes the guest's port and network namespace. Programs that still run in it lose the network.
 func (g *Guest) Delete() error {
 	err := DeleteLink(g.Port)
 	if e := netns.DeleteNamed(g.Name); err == nil {

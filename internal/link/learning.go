@@ -11,11 +11,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The options of a bridge that are bits, and of these, the one that is no_linklocal_learn.
-const multiBoolopt, noLinkLocalLearn = 46, 1 // IFLA_BR_MULTI_BOOLOPT: struct br_boolopt_multi, the bits and a mask
+const (
+	multiBoolopt     = 46 // IFLA_BR_MULTI_BOOLOPT: a struct br_boolopt_multi, which is the options' bits and a mask
+	noLinkLocalLearn = 1  // the bit of no_linklocal_learn
+)
 
-// LinkLocalLearning reports whether a bridge learns from frames to link-local group addresses. One of a kernel that does
-// not say does.
+// LinkLocalLearning reports whether a bridge learns MACs from frames to link-local group addresses, 01:80:c2:00:00:00
+// to 01:80:c2:00:00:0f. It returns true if the kernel has no such option (before Linux 5.0).
 func LinkLocalLearning(bridge Link) (bool, error) {
 	request := nl.NewNetlinkRequest(unix.RTM_GETLINK, 0)
 	message := nl.NewIfInfomsg(unix.AF_UNSPEC)
@@ -34,9 +36,9 @@ func LinkLocalLearning(bridge Link) (bool, error) {
 	return len(options) < 4 || binary.NativeEndian.Uint32(options)&noLinkLocalLearn == 0, nil
 }
 
-// attribute returns the value of a netlink attribute among others, or nil.
-func attribute(among []byte, kind uint16) []byte {
-	list, err := netlink.NewAttributeDecoder(among)
+// attribute returns the value of the first netlink attribute of a kind, or nil.
+func attribute(attributes []byte, kind uint16) []byte {
+	list, err := netlink.NewAttributeDecoder(attributes)
 	if err != nil {
 		return nil
 	}
@@ -48,16 +50,16 @@ func attribute(among []byte, kind uint16) []byte {
 	return nil
 }
 
-// SetLinkLocalLearning makes a bridge learn, or not, from frames to link-local group addresses. Some of these pass
-// no rule of nftables, so that a guest could have another's frames sent to itself
-// (linux/if_bridge.h, BR_BOOLOPT_NO_LL_LEARN; Linux 5.0).
+// SetLinkLocalLearning sets whether a bridge learns MACs from frames to link-local group addresses
+// (linux/if_bridge.h, BR_BOOLOPT_NO_LL_LEARN; Linux 5.0). The bridge learns from some of these before any nftables rule
+// sees them, so that a guest could use them to attract the frames of another MAC.
 func SetLinkLocalLearning(bridge Link, learn bool) error {
 	value := uint32(noLinkLocalLearn)
 	if learn {
 		value = 0
 	}
 	options := binary.NativeEndian.AppendUint32(nil, value)
-	options = binary.NativeEndian.AppendUint32(options, noLinkLocalLearn) // the bits that are meant
+	options = binary.NativeEndian.AppendUint32(options, noLinkLocalLearn) // the mask of the bits to set
 
 	request := nl.NewNetlinkRequest(unix.RTM_NEWLINK, unix.NLM_F_ACK)
 	message := nl.NewIfInfomsg(unix.AF_UNSPEC)

@@ -7,11 +7,12 @@ import (
 	"testing"
 
 	"github.com/arpfabric/arpfabric/internal/lab"
+	"github.com/arpfabric/arpfabric/internal/lab/labtest"
 	"github.com/arpfabric/arpfabric/internal/link"
 	"github.com/vishvananda/netlink"
 )
 
-func TestMain(m *testing.M) { os.Exit(lab.RunTests(m)) }
+func TestMain(m *testing.M) { os.Exit(labtest.RunTests(m)) }
 
 // addPort adds an interface, a member of bridge unless that is empty.
 func addPort(t *testing.T, name, bridge string) {
@@ -39,7 +40,7 @@ func addBridge(t *testing.T, name string) {
 
 func members(t *testing.T, bridge string) []string {
 	t.Helper()
-	s, err := link.Take()
+	s, err := link.ReadSnapshot()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +63,7 @@ func TestSnapshot(t *testing.T) {
 			t.Errorf("members of %s: %q, want %q", bridge, got, want)
 		}
 	}
-	s, err := link.Take()
+	s, err := link.ReadSnapshot()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,11 +80,11 @@ func TestSnapshot(t *testing.T) {
 func TestAddresses(t *testing.T) {
 	addPort(t, "a", "")
 	for _, p := range []string{"10.239.0.1/24", "10.239.1.1/32"} {
-		if err := lab.AddAddress("a", netip.MustParsePrefix(p)); err != nil {
+		if err := labtest.AddAddress("a", netip.MustParsePrefix(p)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	s, err := link.Take()
+	s, err := link.ReadSnapshot()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,10 +96,10 @@ func TestAddresses(t *testing.T) {
 	}
 }
 
-func TestPlugTAP(t *testing.T) {
+func TestAddTAPToBridge(t *testing.T) {
 	addBridge(t, "br0")
 	addPort(t, "a", "")
-	if err := link.PlugTAP("a", "br0"); err != nil {
+	if err := link.AddTAPToBridge("a", "br0"); err != nil {
 		t.Fatal(err)
 	}
 	if got := members(t, "br0"); !slices.Equal(got, []string{"a"}) {
@@ -118,34 +119,34 @@ func TestPlugTAP(t *testing.T) {
 }
 
 func TestVLANs(t *testing.T) {
-	lab.NeedVLANFiltering(t)
+	labtest.NeedVLANFiltering(t)
 	addBridge(t, "br0")
 	addBridge(t, "br1") // does not filter
 	for _, name := range []string{"access", "trunk", "tagged", "none", "full"} {
 		addPort(t, name, "br0")
 	}
 	addPort(t, "other", "br1")
-	must(t, lab.FilterVLANs("br0", true))
+	labtest.Must(t, labtest.FilterVLANs("br0", true))
 	join := func(port string, vlan uint16, access bool) {
 		t.Helper()
-		must(t, lab.LeaveVLAN(port, 1)) // that of new members
-		must(t, lab.JoinVLAN(port, vlan, access))
+		labtest.Must(t, labtest.LeaveVLAN(port, 1)) // the VLAN of new members
+		labtest.Must(t, labtest.JoinVLAN(port, vlan, access))
 	}
 	join("access", 10, true)
 	join("trunk", 10, false)
 	join("tagged", 10, false)
 	tagged, err := netlink.LinkByName("tagged")
-	must(t, err)
-	must(t, netlink.BridgeVlanAdd(tagged, 10, true, false, false, false)) // comes in untagged, leaves tagged
-	must(t, lab.LeaveVLAN("none", 1))
-	must(t, lab.JoinVLAN("full", 4000, true))
+	labtest.Must(t, err)
+	labtest.Must(t, netlink.BridgeVlanAdd(tagged, 10, true, false, false, false)) // untagged on ingress, tagged on egress
+	labtest.Must(t, labtest.LeaveVLAN("none", 1))
+	labtest.Must(t, labtest.JoinVLAN("full", 4000, true))
 	full, err := netlink.LinkByName("full")
-	must(t, err)
-	must(t, netlink.BridgeVlanAddRange(full, 1, 3999, false, false, false, false))
-	must(t, netlink.BridgeVlanAddRange(full, 4001, 4094, false, false, false, false))
+	labtest.Must(t, err)
+	labtest.Must(t, netlink.BridgeVlanAddRange(full, 1, 3999, false, false, false, false))
+	labtest.Must(t, netlink.BridgeVlanAddRange(full, 4001, 4094, false, false, false, false))
 
-	s, err := link.Take()
-	must(t, err)
+	s, err := link.ReadSnapshot()
+	labtest.Must(t, err)
 	if !s.FiltersVLANs("br0") || s.FiltersVLANs("br1") || s.FiltersVLANs("access") || s.FiltersVLANs("nothing") {
 		t.Error("FiltersVLANs is wrong about br0, br1, access or nothing")
 	}
@@ -156,24 +157,24 @@ func TestVLANs(t *testing.T) {
 			t.Errorf("VLAN of %s: %d, want %d", name, l.VLAN, want)
 		}
 	}
-	must(t, lab.FilterVLANs("br0", false))
-	s, err = link.Take()
-	must(t, err)
+	labtest.Must(t, labtest.FilterVLANs("br0", false))
+	s, err = link.ReadSnapshot()
+	labtest.Must(t, err)
 	if l, _ := s.Find("access"); l.VLAN != 0 {
 		t.Errorf("VLAN of access where VLANs are not filtered: %d", l.VLAN)
 	}
 }
 
 func TestHostIn(t *testing.T) {
-	lab.NeedVLANFiltering(t)
+	labtest.NeedVLANFiltering(t)
 	addBridge(t, "br0")
 	addBridge(t, "br1")
-	must(t, lab.AddVLANDevice("br0.10", "br0", 10))
-	must(t, lab.AddVLANDevice("br1.20", "br1", 20))
+	labtest.Must(t, labtest.AddVLANDevice("br0.10", "br0", 10))
+	labtest.Must(t, labtest.AddVLANDevice("br1.20", "br1", 20))
 	host := func(vlan uint16) string {
 		t.Helper()
-		s, err := link.Take()
-		must(t, err)
+		s, err := link.ReadSnapshot()
+		labtest.Must(t, err)
 		l, ok := s.HostIn("br0", vlan)
 		if ok != (l.Name != "") {
 			t.Errorf("HostIn returns %q, %v", l.Name, ok)
@@ -183,21 +184,14 @@ func TestHostIn(t *testing.T) {
 	if got := host(10); got != "" {
 		t.Errorf("without filtering, the host is in VLAN 10 with %q", got)
 	}
-	must(t, lab.FilterVLANs("br0", true))
+	labtest.Must(t, labtest.FilterVLANs("br0", true))
 	for vlan, want := range map[uint16]string{1: "br0", 10: "br0.10", 20: "", 30: ""} {
 		if got := host(vlan); got != want {
 			t.Errorf("the host is in VLAN %d with %q, want %q", vlan, got, want)
 		}
 	}
-	must(t, lab.JoinVLAN("br0", 10, true))
+	labtest.Must(t, labtest.JoinVLAN("br0", 10, true))
 	if got := host(10); got != "br0" {
 		t.Errorf("when the bridge is in VLAN 10 the host is with %q", got)
-	}
-}
-
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
 	}
 }

@@ -11,13 +11,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Neighbors writes entries of the host's neighbour tables (ip-neighbour(8)). An entry that it has set goes
-// stale as one that the kernel resolved would; the kernel asks again when it is used after that.
+// Neighbors writes entries of the host's neighbour table (ip-neighbour(8)). An entry that it sets becomes stale, as one
+// that the kernel has resolved does. The kernel then sends a request the next time the entry is used.
 type Neighbors struct {
 	handle *netlink.Handle
 }
 
-// OpenNeighbors opens the netlink socket.
+// OpenNeighbors opens a netlink socket. Writing entries needs CAP_NET_ADMIN.
 func OpenNeighbors() (*Neighbors, error) {
 	handle, err := netlink.NewHandle(unix.NETLINK_ROUTE)
 	if err != nil {
@@ -26,23 +26,23 @@ func OpenNeighbors() (*Neighbors, error) {
 	return &Neighbors{handle: handle}, nil
 }
 
-// Close closes the socket. Entries stay.
+// Close closes the socket. It does not change any entry.
 func (n *Neighbors) Close() { n.handle.Close() }
 
-// Set says where addr is, on the interface with that ifindex. Packets that wait for it leave. Where the kernel has no
-// entry, because it doesn't look for addr, or it is the administrator's (permanent, or noarp), nothing changes.
+// Set makes mac the MAC of addr on the interface with that ifindex. Packets that wait for the entry leave. Set changes
+// nothing if the kernel has no entry, because no packet needs one, or if the entry is permanent or noarp.
 func (n *Neighbors) Set(ifindex int, addr netip.Addr, mac net.HardwareAddr) error {
 	return n.write(ifindex, addr, mac, unix.NUD_REACHABLE)
 }
 
-// Fail says that addr is nowhere. Packets that wait for it fail at once, with "no route to host". Where Set would change
-// nothing, so does Fail.
+// Fail marks the entry of addr as failed. Packets that wait for it fail at once, with "no route to host". Fail changes
+// nothing in the cases in which Set changes nothing.
 func (n *Neighbors) Fail(ifindex int, addr netip.Addr) error {
 	return n.write(ifindex, addr, nil, unix.NUD_FAILED)
 }
 
 func (n *Neighbors) write(ifindex int, addr netip.Addr, mac net.HardwareAddr, state int) error {
-	wanted, err := isResolved(ifindex, addr)
+	wanted, err := isDynamic(ifindex, addr)
 	if err == nil && wanted {
 		err = n.handle.NeighSet(entry(ifindex, addr, mac, state))
 	}
@@ -52,33 +52,27 @@ func (n *Neighbors) write(ifindex int, addr netip.Addr, mac net.HardwareAddr, st
 	return nil
 }
 
-// administered are the states of entries that the administrator has made: the kernel never asks for these.
-const administered = unix.NUD_PERMANENT | unix.NUD_NOARP
+// static are the states of entries that the kernel never resolves: the administrator has made these.
+const static = unix.NUD_PERMANENT | unix.NUD_NOARP
 
-// isResolved reports whether the kernel has an entry that it resolves by itself. It asks for the one: a list of all would
-// take long where there are many.
-func isResolved(ifindex int, addr netip.Addr) (bool, error) {
+// isDynamic reports whether the kernel has an entry that it resolves by ARP. It reads only this entry: reading the
+// whole table takes long if there are many.
+func isDynamic(ifindex int, addr netip.Addr) (bool, error) {
 	request := nl.NewNetlinkRequest(unix.RTM_GETNEIGH, 0)
 	request.AddData(&netlink.Ndmsg{Family: unix.AF_INET, Index: uint32(ifindex)})
 	request.AddData(nl.NewRtAttr(unix.NDA_DST, addr.AsSlice()))
-	answers, err := request.Execute(unix.NETLINK_ROUTE, unix.RTM_NEWNEIGH)
-	switch {
-	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENODEV), err == nil && len(answers) == 0:
-		return false, nil
-	case err != nil:
-		return false, err
-	}
-	entry, err := netlink.NeighDeserialize(answers[0])
-	return err == nil && entry.State&administered == 0, err
+	entry, err := getNeighbor(request)
+	return err == nil && entry != nil && entry.State&static == 0, err
 }
 
-// Learned returns the MACs that the host has for its neighbours on an interface, without the administrator's entries.
+// Learned returns the MACs in the host's neighbour entries on an interface, by address, except permanent and noarp
+// entries.
 func (n *Neighbors) Learned(ifindex int) (map[netip.Addr]net.HardwareAddr, error) {
 	entries, err := n.list(ifindex)
 	learned := map[netip.Addr]net.HardwareAddr{}
 	for _, e := range entries {
 		addr, ok := netip.AddrFromSlice(e.IP.To4())
-		if ok && len(e.HardwareAddr) > 0 && e.State&administered == 0 {
+		if ok && len(e.HardwareAddr) > 0 && e.State&static == 0 {
 			learned[addr] = e.HardwareAddr
 		}
 	}
@@ -87,7 +81,7 @@ func (n *Neighbors) Learned(ifindex int) (map[netip.Addr]net.HardwareAddr, error
 
 func (n *Neighbors) list(ifindex int) ([]netlink.Neigh, error) {
 	entries, err := n.handle.NeighList(ifindex, unix.AF_INET)
-	for errors.Is(err, netlink.ErrDumpInterrupted) { // something changed meanwhile
+	for errors.Is(err, netlink.ErrDumpInterrupted) { // the table changed during the dump
 		entries, err = n.handle.NeighList(ifindex, unix.AF_INET)
 	}
 	if err != nil {
@@ -96,10 +90,10 @@ func (n *Neighbors) list(ifindex int) ([]netlink.Neigh, error) {
 	return entries, nil
 }
 
-// Delete takes the entry of addr away. One that isn't there, or that the administrator has made, is left as it is.
+// Delete deletes the entry of addr. It does nothing if there is none, or if it is permanent or noarp.
 func (n *Neighbors) Delete(ifindex int, addr netip.Addr) error {
-	own, err := isResolved(ifindex, addr)
-	if err == nil && own {
+	dynamic, err := isDynamic(ifindex, addr)
+	if err == nil && dynamic {
 		err = n.handle.NeighDel(entry(ifindex, addr, nil, unix.NUD_NONE))
 	}
 	if err != nil && !errors.Is(err, unix.ENOENT) {

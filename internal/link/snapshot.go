@@ -1,11 +1,13 @@
 package link
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"slices"
 
 	"github.com/vishvananda/netlink"
@@ -14,28 +16,36 @@ import (
 
 // Link is one interface.
 type Link struct {
-	Name     string
-	Index    int // ifindex
-	MAC      net.HardwareAddr
-	IsUp     bool
-	VLAN     uint16 // of its untagged frames, for a bridge that filters VLANs and its members; 0 where there is none
-	master   int    // ifindex of the bridge (or bond, ...) that it is a member of, or 0
-	isBridge bool
-	tags     tags
+	Name   string
+	Index  int // ifindex
+	MAC    net.HardwareAddr
+	IsUp   bool
+	Runs   bool   // it is up, and has a carrier
+	VLAN   uint16 // VLAN of its untagged frames, if it is a bridge that filters VLANs or a member of one; else 0
+	master int    // ifindex of the bridge (or bond, ...) that it is a member of, or 0
+	lower  int    // ifindex of the interface below a macvlan, or 0
+	kind   string // in the words of ip-link(8): veth, tun, vxlan, ...; "device" for a network card
+	tags   tags
 
 	filtersVLANs bool
 }
 
-// Snapshot is all interfaces of the network namespace as they were at one moment.
+func (l Link) isBridge() bool { return l.kind == "bridge" }
+
+// LeadsOutside reports whether an interface is of a kind that usually leads to another network: a network card, a bond, a
+// VXLAN device, ... Virtual machines and containers are behind TAPs and veth pairs.
+func (l Link) LeadsOutside() bool { return l.kind != "tuntap" && l.kind != "veth" }
+
+// Snapshot has all interfaces of the network namespace as they were at one moment.
 type Snapshot struct {
 	byName  map[string]Link
 	byIndex map[int]Link
 }
 
-// Take reads all interfaces.
-func Take() (Snapshot, error) {
+// ReadSnapshot reads all interfaces.
+func ReadSnapshot() (Snapshot, error) {
 	links, err := netlink.LinkList()
-	for errors.Is(err, netlink.ErrDumpInterrupted) { // something changed meanwhile
+	for errors.Is(err, netlink.ErrDumpInterrupted) { // an interface changed during the dump
 		links, err = netlink.LinkList()
 	}
 	if err != nil {
@@ -45,13 +55,15 @@ func Take() (Snapshot, error) {
 	for _, l := range links {
 		a := l.Attrs()
 		link := Link{
-			Name:     a.Name,
-			Index:    a.Index,
-			MAC:      a.HardwareAddr,
-			IsUp:     a.Flags&net.FlagUp != 0,
-			master:   a.MasterIndex,
-			isBridge: l.Type() == "bridge",
-			tags:     tagsOf(l),
+			Name:   a.Name,
+			Index:  a.Index,
+			MAC:    a.HardwareAddr,
+			IsUp:   a.Flags&net.FlagUp != 0,
+			Runs:   a.RawFlags&unix.IFF_RUNNING != 0,
+			master: a.MasterIndex,
+			lower:  lowerOf(l),
+			kind:   l.Type(),
+			tags:   tagsOf(l),
 
 			filtersVLANs: filtersVLANs(l),
 		}
@@ -60,7 +72,7 @@ func Take() (Snapshot, error) {
 	return s, s.readVLANs()
 }
 
-// readVLANs asks for VLANs only where a bridge filters them.
+// readVLANs sets the VLAN of the interfaces. It asks the kernel only if some bridge filters VLANs.
 func (s Snapshot) readVLANs() error {
 	isFiltered := false
 	for _, l := range s.byIndex {
@@ -88,13 +100,19 @@ func (s Snapshot) Find(name string) (Link, bool) {
 	return l, ok
 }
 
-// IsBridge reports whether there is a bridge of that name.
-func (s Snapshot) IsBridge(name string) bool { return s.byName[name].isBridge }
+// FindIndex returns the interface with an ifindex.
+func (s Snapshot) FindIndex(index int) (Link, bool) {
+	l, ok := s.byIndex[index]
+	return l, ok
+}
 
-// Members returns the members of a bridge by name; none where there is no such bridge.
+// IsBridge reports whether there is a bridge of that name.
+func (s Snapshot) IsBridge(name string) bool { return s.byName[name].isBridge() }
+
+// Members returns the members of a bridge, sorted by name. It returns none if there is no bridge of that name.
 func (s Snapshot) Members(bridge string) []Link {
 	b, ok := s.byName[bridge]
-	if !ok || !b.isBridge {
+	if !ok || !b.isBridge() {
 		return nil
 	}
 	var members []Link
@@ -107,7 +125,7 @@ func (s Snapshot) Members(bridge string) []Link {
 	return members
 }
 
-// MasterOf returns the name of the bridge, or other master, that the interface is a member of, or "".
+// MasterOf returns the name of the bridge, or other master, that an interface is a member of, or "".
 func (s Snapshot) MasterOf(name string) string {
 	return s.byIndex[s.byName[name].master].Name
 }
@@ -125,4 +143,10 @@ func Addresses(l Link) ([]netip.Addr, error) {
 		}
 	}
 	return addrs, nil
+}
+
+// Forwards reports whether the host forwards IPv4 that it receives by an interface. It returns true if it cannot find out.
+func Forwards(l Link) bool {
+	text, err := os.ReadFile("/proc/sys/net/ipv4/conf/" + l.Name + "/forwarding")
+	return err != nil || !bytes.HasPrefix(text, []byte("0"))
 }

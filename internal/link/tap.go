@@ -19,9 +19,9 @@ func Up(name string) error {
 	return nil
 }
 
-// PlugTAP makes the fabric's TAP a member of a bridge that does not learn from it: answers carry the
-// MACs of guests that are behind other ports. It leaves the TAP down, so that no answer goes there before.
-func PlugTAP(tap, bridge string) error {
+// AddTAPToBridge makes the fabric's TAP a member of a bridge, with learning off on it: answers that enter the bridge
+// there carry the MACs of guests behind other ports. It leaves the TAP down.
+func AddTAPToBridge(tap, bridge string) error {
 	t, err := netlink.LinkByName(tap)
 	if err != nil {
 		return fmt.Errorf("%s: %w", tap, err)
@@ -30,14 +30,15 @@ func PlugTAP(tap, bridge string) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", bridge, err)
 	}
+	// The TAP is down until learning is off, so that no answer teaches the bridge a wrong port.
 	if err := netlink.LinkSetDown(t); err != nil {
 		return fmt.Errorf("setting %s down: %w", tap, err)
 	}
-	if err := standBack(t, b); err != nil {
+	if err := keepBridgeAttributes(t, b); err != nil {
 		return err
 	}
 	if err := netlink.LinkSetMaster(t, b); err != nil {
-		return fmt.Errorf("putting %s into %s: %w", tap, bridge, err)
+		return fmt.Errorf("adding %s to the bridge %s: %w", tap, bridge, err)
 	}
 	if err := netlink.LinkSetLearning(t, false); err != nil {
 		return fmt.Errorf("turning learning off on %s: %w", tap, err)
@@ -45,9 +46,9 @@ func PlugTAP(tap, bridge string) error {
 	return nil
 }
 
-// standBack lets the bridge keep its MAC and its MTU: where nobody has set them, it takes the lowest ones of
-// its members.
-func standBack(tap, bridge netlink.Link) error {
+// keepBridgeAttributes gives the TAP a MAC and an MTU with which the bridge keeps its own. A bridge whose MAC and MTU
+// nobody has set takes the lowest ones of its members.
+func keepBridgeAttributes(tap, bridge netlink.Link) error {
 	mac := slices.Clone(tap.Attrs().HardwareAddr)
 	mac[0] = highestUnicast
 	if err := netlink.LinkSetHardwareAddr(tap, mac); err != nil {
@@ -59,5 +60,5 @@ func standBack(tap, bridge netlink.Link) error {
 	return nil
 }
 
-// highestUnicast is the highest first byte of a MAC that is no group's, locally administered.
+// highestUnicast is the highest first byte of a unicast MAC. Such a MAC is locally administered.
 const highestUnicast = 0xfe

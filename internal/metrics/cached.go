@@ -8,16 +8,16 @@ import (
 	dto "github.com/prometheus/client_model/go"
 )
 
-// shelfLife is how long what was gathered is served to others: counting takes the kernel a while with many ports.
-const shelfLife = time.Second
+// cacheTime is how long a result is served again. If there are many ports, reading the kernel's counters takes a while.
+const cacheTime = time.Second
 
-// A cached Gatherer gathers for one at a time, and gives all who ask soon afterwards the same, which nobody may
-// change.
+// A cached Gatherer runs one gathering at a time, and returns its result, also an error, to every call within
+// cacheTime. Callers share the result and must not change it.
 type cached struct {
 	gatherer prometheus.Gatherer
 
 	mu       sync.Mutex
-	at       time.Time // that gathering ended
+	at       time.Time // the end of the last gathering
 	families []*dto.MetricFamily
 	err      error
 }
@@ -26,9 +26,9 @@ type cached struct {
 func (c *cached) Gather() ([]*dto.MetricFamily, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.at.IsZero() || time.Since(c.at) >= shelfLife {
+	if c.at.IsZero() || time.Since(c.at) >= cacheTime {
 		c.families, c.err = c.gatherer.Gather()
-		c.at = time.Now()
+		c.at = time.Now() // afterwards, as gathering may take longer than cacheTime
 	}
 	return c.families, c.err
 }

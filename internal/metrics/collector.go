@@ -12,7 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// A metric is what is told about a name, before there is a value.
+// A metric is the description and the type of a metric, without a value.
 type metric struct {
 	*prometheus.Desc
 	kind prometheus.ValueType
@@ -27,63 +27,65 @@ func counter(name, help string, labels ...string) metric {
 }
 
 var (
-	buildInfo = gauge("build_info", "What the running program was built from; always 1.",
+	buildInfo = gauge("build_info", "Version, revision and Go version of the build; always 1.",
 		"version", "revision", "goversion")
 
-	networkInfo = gauge("network_info", "How a network is attached, its mode and its guard; always 1.",
+	networkInfo = gauge("network_info", "Attachment, mode and guard of a network; always 1.",
 		"network", "mode", "attach", "guard")
-	ports    = gauge("ports", "Guest ports of a network that there are now.", "network")
+	ports    = gauge("ports", "Current guest ports of a network.", "network")
 	bindings = gauge("bindings", "Bindings in a network's registry.", "network")
 
-	frames = counter("frames_total", "Frames of a port that the fabric has seen, by its verdict: why, and what was done, "+
-		"or in classic mode would have been. Of frames that are not on the allow-list it sees samples; "+
-		"arpfabric_refused_frames_total has all of them.",
+	frames = counter("frames_total", "Frames of a port that the fabric has seen, by its verdict: the reason and the action. "+
+		"In classic mode the action is the one that mode vpc would have taken. Of the frames that are not on the "+
+		"allow-list the fabric sees samples only; arpfabric_refused_frames_total counts all of them.",
 		"network", "port", "reason", "action")
 	refused = counter("refused_frames_total", "Frames of a port that were not on the allow-list, as the kernel has "+
-		"counted them. In classic mode they went on their way. There is none for ports that the kernel does not count for.",
+		"counted them. In classic mode the bridge forwarded them. A port has no series if the kernel does not count for it.",
 		"network", "port")
-	violationFrames = counter("violation_frames_total", "Frames of a guest port with an identity that is not the "+
-		"sender's own; of other frames than ARP, samples. There is one for each guest port, also while it is 0.",
+	violationFrames = counter("violation_frames_total", "Frames of a guest port with a MAC or an address that is not "+
+		"the sender's own; for non-ARP, samples only. Each guest port has a series from the start.",
 		"network", "port")
 
-	answerDuration = metric{Desc: prometheus.NewDesc("arpfabric_answer_duration_seconds", "How long answers took, from "+
-		"when the batch of frames was read that the request was in until all answers to that batch had been handed to "+
-		"the kernel. The time that a request waited in its socket is not in it, and neither are answers in the "+
-		"neighbour table, to the host itself and to a sidecar's guest.", nil, nil)}
+	answerDuration = metric{Desc: prometheus.NewDesc("arpfabric_answer_duration_seconds", "Duration of answers, from "+
+		"reading the batch of frames that contains the request until handing all answers to that batch to the kernel. It "+
+		"does not include the time that a request waits in its socket, nor answers through the neighbour table, to the "+
+		"host itself and to a sidecar's guest.", nil, nil)}
 
-	reinstalls = counter("guard_reinstalls_total", "Times that the guard was installed again because somebody had "+
-		"changed it.")
-	frameLosses = counter("frame_losses_total", "Losses of frames that were not read in time: one for each report of the "+
-		"kernel that the socket for bridges and sidecars (NFLOG) ran over, one for each frame on an interface. "+
-		"On a TAP they are not known.")
-	eventLosses = counter("event_losses_total", "Times that the kernel's messages about interfaces and rules (netlink) "+
-		"were not read in time; all was read anew then.")
-	strays = counter("stray_frames_total", "Frames from interfaces that were no port, or no longer.")
+	reinstalls = counter("guard_reinstalls_total", "Times that arpfabric installed the guard again because another "+
+		"program had changed it.")
+	frameLosses = counter("frame_losses_total", "Losses of frames that arpfabric did not read in time: one for each "+
+		"overrun of the socket for bridges and sidecars (NFLOG), and one for each frame on an interface. On a TAP the "+
+		"losses are not known.")
+	eventLosses = counter("event_losses_total", "Times that arpfabric did not read the kernel's messages about "+
+		"interfaces and rules (netlink) in time. It then read the whole state again.")
+	strays = counter("stray_frames_total", "Frames from interfaces that were not a port, or no longer a port.")
 
-	records   = gauge("violation_records", "Violations that are on record: who used an identity that is not theirs.")
-	forgotten = counter("violation_records_forgotten_total", "Records of violations that have made room for others.")
+	records = gauge("violation_records", "Current records of violations: guests that used a MAC or an address "+
+		"that is not their own.")
+	forgotten = counter("violation_records_forgotten_total", "Records of violations that arpfabric deleted to make room "+
+		"for others.")
 
-	generation = gauge("config_generation", "Which configuration is in force: 1 at the start, one more with each reload "+
-		"that succeeds.")
-	reloaded = gauge("config_last_reload_success_timestamp_seconds", "When the configuration that is in force was read, "+
-		"in seconds since 1970.")
-	reloadOK = gauge("config_last_reload_successful", "Whether the last reload succeeded: 1, or 0 while an older "+
+	generation = gauge("config_generation", "Number of the configuration that is in force: 1 at the start, and one more after "+
+		"each reload that succeeds.")
+	reloaded = gauge("config_last_reload_success_timestamp_seconds", "Time at which arpfabric read the configuration "+
+		"that is in force, in seconds since 1970.")
+	reloadOK = gauge("config_last_reload_successful", "1 if the last reload succeeded, or 0 while the previous "+
 		"configuration stays in force.")
 	failures = counter("config_reload_failures_total", "Reloads that failed.")
 )
 
-var all = []metric{
+var allMetrics = []metric{
 	buildInfo, networkInfo, ports, bindings, frames, refused, violationFrames, answerDuration,
 	reinstalls, frameLosses, eventLosses, strays, records, forgotten,
 	generation, reloaded, reloadOK, failures,
 }
 
-// A collector is a prometheus.Collector of what read returns.
-type collector struct{ read func() Figures }
+// A collector is a prometheus.Collector of the values that read returns.
+type collector struct{ read func() Snapshot }
 
 // Describe implements prometheus.Collector.
 func (c collector) Describe(to chan<- *prometheus.Desc) {
-	for _, m := range all {
+	for _, m := range allMetrics {
 		to <- m.Desc
 	}
 }
@@ -101,11 +103,12 @@ func (c collector) Collect(to chan<- prometheus.Metric) {
 	s.sendReload(f.Reload)
 }
 
-// A sink takes what is collected.
+// A sink receives the collected metrics.
 type sink chan<- prometheus.Metric
 
-// send sends a value. Names of interfaces are any bytes, label values are UTF-8.
+// send sends a value.
 func (s sink) send(m metric, value float64, labels ...string) {
+	// The kernel accepts almost any bytes in an interface's name; MustNewConstMetric panics on a label that is not UTF-8.
 	for i := range labels {
 		labels[i] = strings.ToValidUTF8(labels[i], "\uFFFD")
 	}
@@ -126,16 +129,16 @@ func (s sink) sendPorts(counts []fabric.PortCounts) {
 		for verdict, n := range p.Verdicts {
 			s.send(frames, float64(n), p.Network, p.Port, verdict.Reason.String(), verdict.Action.String())
 		}
-		if p.Tallied {
+		if p.KernelCounted {
 			s.send(refused, float64(p.Refused), p.Network, p.Port)
 		}
-		if p.Kind == fabric.GuestPort {
+		if p.Kind == responder.GuestPort {
 			s.send(violationFrames, float64(violating(p.Verdicts)), p.Network, p.Port)
 		}
 	}
 }
 
-// violating returns how many verdicts were about a violation.
+// violating returns the number of verdicts whose reason is a violation.
 func violating(verdicts map[responder.Verdict]uint64) (sum uint64) {
 	for verdict, n := range verdicts {
 		if violation.Is(verdict.Reason) {
@@ -146,6 +149,7 @@ func violating(verdicts map[responder.Verdict]uint64) (sum uint64) {
 }
 
 func (s sink) sendLatency(l fabric.Latency) {
+	// The buckets of a Prometheus histogram are cumulative; those of the fabric are not.
 	atMost := map[float64]uint64{}
 	var count uint64
 	for i, n := range l.Counts {

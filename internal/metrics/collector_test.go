@@ -15,31 +15,26 @@ import (
 	"github.com/arpfabric/arpfabric/config"
 	"github.com/arpfabric/arpfabric/internal/build"
 	"github.com/arpfabric/arpfabric/internal/fabric"
+	"github.com/arpfabric/arpfabric/internal/lab/labtest"
 	"github.com/arpfabric/arpfabric/internal/reload"
 	"github.com/arpfabric/arpfabric/responder"
+	"github.com/arpfabric/arpfabric/responder/registry"
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	dto "github.com/prometheus/client_model/go"
 )
 
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
 type verdicts = map[responder.Verdict]uint64
 
-// sample has a value for each metric.
-func sample(t *testing.T) Figures {
+// sample returns a Snapshot with a value for each metric.
+func sample(t *testing.T) Snapshot {
 	t.Helper()
 	addr := netip.MustParseAddr("10.239.0.1")
-	binding := responder.Binding{First: addr, Last: addr, MAC: responder.MAC{2, 0, 0, 0, 0, 1}}
-	registry, err := responder.NewRegistry(slices.Values([]responder.Binding{binding}))
-	must(t, err)
-	return Figures{
+	binding := registry.Binding{First: addr, Last: addr, MAC: registry.MAC{2, 0, 0, 0, 0, 1}}
+	registry, err := registry.New(slices.Values([]registry.Binding{binding}))
+	labtest.Must(t, err)
+	return Snapshot{
 		Build: build.Info{Version: "v1.2.3", Revision: "abc", Go: "go1.26"},
 		Networks: []config.Network{
 			{
@@ -47,21 +42,21 @@ func sample(t *testing.T) Figures {
 				Guard: config.GuardFull, Registry: registry,
 			},
 			{
-				Name: "quiet", Mode: config.Classic, Attach: config.Attachment{Interface: "eth1"},
+				Name: "quiet", Mode: config.Classic, Attach: config.Attachment{Kind: config.AttachInterface, Device: "eth1"},
 				Guard: config.GuardNone, Registry: registry,
 			},
 		},
 		Ports: []fabric.PortCounts{
-			{Network: "lab", Port: "br0", Kind: fabric.Host, Verdicts: verdicts{
+			{Network: "lab", Port: "br0", Kind: responder.Host, Verdicts: verdicts{
 				{Action: responder.Reply, Reason: responder.Answered}: 2,
 			}},
-			{Network: "lab", Port: "vnet1", Tallied: true, Refused: 7, Verdicts: verdicts{
+			{Network: "lab", Port: "vnet1", KernelCounted: true, Refused: 7, Verdicts: verdicts{
 				{Action: responder.Reply, Reason: responder.SelfProbe}:    3,
 				{Action: responder.Drop, Reason: responder.SelfProbe}:     1,
 				{Action: responder.Drop, Reason: responder.SpoofedSender}: 4,
 				{Action: responder.Pass, Reason: responder.SpoofedSource}: 5,
 			}},
-			{Network: "lab", Port: "vnet2", Tallied: true},
+			{Network: "lab", Port: "vnet2", KernelCounted: true},
 			{Network: "quiet", Port: "eth1"},
 		},
 		Latency: fabric.Latency{
@@ -77,7 +72,7 @@ func sample(t *testing.T) Figures {
 	}
 }
 
-// exported has the values of the sample, in the order of their names.
+// exported has the values of the sample, sorted by name.
 const exported = `
 arpfabric_answer_duration_seconds_bucket{le="1e-05"} 4
 arpfabric_answer_duration_seconds_bucket{le="0.001"} 5
@@ -113,16 +108,16 @@ arpfabric_violation_records 5
 arpfabric_violation_records_forgotten_total 6
 `
 
-// fixed is a read function for figures that stay as they are.
-func fixed(f Figures) func() Figures { return func() Figures { return f } }
+// fixed returns a read function that always returns s.
+func fixed(s Snapshot) func() Snapshot { return func() Snapshot { return s } }
 
-// gather gathers from a collector alone, which is held to what it has described.
-func gather(t *testing.T, f Figures) []*dto.MetricFamily {
+// gather gathers from a collector alone, and checks that it exports the metrics that it describes.
+func gather(t *testing.T, f Snapshot) []*dto.MetricFamily {
 	t.Helper()
 	r := prometheus.NewPedanticRegistry()
 	r.MustRegister(collector{fixed(f)})
 	families, err := r.Gather()
-	must(t, err)
+	labtest.Must(t, err)
 	return families
 }
 
@@ -136,28 +131,28 @@ func TestCollector(t *testing.T) {
 	if diff := cmp.Diff(exported, "\n"+strings.Join(lines, "")); diff != "" {
 		t.Errorf("exported (-want +got):\n%s", diff)
 	}
-	if described, got := len(all), len(gather(t, sample(t))); described != got {
+	if described, got := len(allMetrics), len(gather(t, sample(t))); described != got {
 		t.Errorf("%d metrics are described, and %d exported", described, got)
 	}
 }
 
-func TestNamesKeepPrometheusRules(t *testing.T) {
+func TestLint(t *testing.T) {
 	problems, err := testutil.GatherAndLint(newRegistry(fixed(sample(t))))
-	must(t, err)
+	labtest.Must(t, err)
 	for _, p := range problems {
 		t.Errorf("%s: %s", p.Metric, p.Text)
 	}
 }
 
-// TestPortsComeAndGo holds that there are no series of ports that there are not.
-func TestPortsComeAndGo(t *testing.T) {
+// TestPortsChange checks that deleted ports have no series.
+func TestPortsChange(t *testing.T) {
 	f := sample(t)
 	r := prometheus.NewPedanticRegistry()
-	r.MustRegister(collector{func() Figures { return f }})
+	r.MustRegister(collector{func() Snapshot { return f }})
 	for _, want := range []int{2, 1, 2} {
 		f.Ports = f.Ports[:1+want]
 		families, err := r.Gather()
-		must(t, err)
+		labtest.Must(t, err)
 		if got := len(find(families, "arpfabric_refused_frames_total").GetMetric()); got != want {
 			t.Errorf("%d ports with refused frames, want %d", got, want)
 		}
@@ -172,18 +167,18 @@ func find(families []*dto.MetricFamily, name string) *dto.MetricFamily {
 	return families[i]
 }
 
-// TestNamesOfAnyBytes: the kernel takes any for the name of an interface.
-func TestNamesOfAnyBytes(t *testing.T) {
+// TestInvalidUTF8 checks a port whose name is not UTF-8: the kernel accepts such a name.
+func TestInvalidUTF8(t *testing.T) {
 	f := sample(t)
-	f.Ports = []fabric.PortCounts{{Network: "lab", Port: "v\xff\xfe\"\n", Tallied: true}}
+	f.Ports = []fabric.PortCounts{{Network: "lab", Port: "v\xff\xfe\"\n", KernelCounted: true}}
 	label := find(gather(t, f), "arpfabric_refused_frames_total").GetMetric()[0].GetLabel()[1]
 	if want := "v\uFFFD\"\n"; label.GetValue() != want {
 		t.Errorf("port is %q, want %q", label.GetValue(), want)
 	}
 }
 
-// TestOfNoNetwork holds that all is there from the start that is not about a network.
-func TestOfNoNetwork(t *testing.T) {
+// TestWithoutNetworks checks that all metrics without a network label exist from the start.
+func TestWithoutNetworks(t *testing.T) {
 	var want []string
 	for _, family := range gather(t, sample(t)) {
 		if !labelsOf(family)["network"] {
@@ -191,7 +186,7 @@ func TestOfNoNetwork(t *testing.T) {
 		}
 	}
 	var got []string
-	for _, family := range gather(t, Figures{Reload: reload.Status{Loaded: time.Now()}}) {
+	for _, family := range gather(t, Snapshot{Reload: reload.Status{Loaded: time.Now()}}) {
 		got = append(got, family.GetName())
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -202,24 +197,24 @@ func TestOfNoNetwork(t *testing.T) {
 // A tableRow describes a metric in docs/metrics.md: its name, type and labels, and its meaning.
 var tableRow = regexp.MustCompile("(?m)^\\| `(arpfabric_\\w+)` \\| (\\w+) \\| ([^|]*?) ?\\| [^|]+ \\|$")
 
-// TestDocumentation holds that the page has each metric, as it is.
+// TestDocumentation checks that the table in docs/metrics.md has each metric with its type and labels.
 func TestDocumentation(t *testing.T) {
 	page, err := os.ReadFile("../../docs/metrics.md")
-	must(t, err)
+	labtest.Must(t, err)
 	written := map[string]string{}
 	for _, match := range tableRow.FindAllStringSubmatch(string(page), -1) {
 		if _, twice := written[match[1]]; twice {
-			t.Errorf("%s is there twice", match[1])
+			t.Errorf("%s has two rows", match[1])
 		}
 		written[match[1]] = match[2] + ": " + strings.ReplaceAll(match[3], "`", "")
 	}
-	are := map[string]string{}
+	actual := map[string]string{}
 	for _, family := range gather(t, sample(t)) {
 		labels := slices.Sorted(maps.Keys(labelsOf(family)))
-		are[family.GetName()] = strings.ToLower(family.GetType().String()) + ": " + strings.Join(labels, ", ")
+		actual[family.GetName()] = strings.ToLower(family.GetType().String()) + ": " + strings.Join(labels, ", ")
 	}
-	if diff := cmp.Diff(are, written); diff != "" {
-		t.Errorf("docs/metrics.md (-is +written):\n%s", diff)
+	if diff := cmp.Diff(actual, written); diff != "" {
+		t.Errorf("docs/metrics.md (-actual +written):\n%s", diff)
 	}
 }
 
@@ -233,7 +228,7 @@ func labelsOf(family *dto.MetricFamily) map[string]bool {
 	return labels
 }
 
-// BenchmarkGather is what a scrape costs beside what the kernel is asked for.
+// BenchmarkGather measures a scrape without the queries to the kernel.
 func BenchmarkGather(b *testing.B) {
 	for _, ports := range []int{10, 1000} {
 		b.Run(fmt.Sprintf("ports=%d", ports), func(b *testing.B) {
@@ -248,15 +243,15 @@ func BenchmarkGather(b *testing.B) {
 	}
 }
 
-func manyPorts(n int) Figures {
-	var f Figures
+func manyPorts(n int) Snapshot {
+	var f Snapshot
 	counts := verdicts{
 		{Action: responder.Reply, Reason: responder.Answered}:     1,
 		{Action: responder.Drop, Reason: responder.UnknownTarget}: 1,
 		{Action: responder.Drop, Reason: responder.SpoofedSender}: 1,
 	}
 	for i := range n {
-		port := fabric.PortCounts{Network: "lab", Port: fmt.Sprintf("vnet%d", i), Tallied: true, Verdicts: counts}
+		port := fabric.PortCounts{Network: "lab", Port: fmt.Sprintf("vnet%d", i), KernelCounted: true, Verdicts: counts}
 		f.Ports = append(f.Ports, port)
 	}
 	return f

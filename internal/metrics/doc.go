@@ -1,6 +1,6 @@
-// Package metrics exports what a fabric counts to Prometheus, over HTTP.
+// Package metrics exports the counters of a fabric to Prometheus, over HTTP.
 //
-// Nothing is counted here: all is read when somebody asks, once a second at most however many ask. There are labels for
-// networks, ports and reasons, and none for addresses: there are as many series as the ports that there are make, and
-// those of a port are gone when it is. docs/metrics.md says what each metric means.
+// It counts nothing itself: it reads the counters at a scrape, at most once a second for all scrapes together. Labels
+// hold networks, ports and reasons, but no address or MAC, so that the number of series depends on the current ports
+// only. The series of a port end when the port is deleted. docs/metrics.md describes each metric.
 package metrics

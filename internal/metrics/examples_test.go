@@ -13,25 +13,26 @@ import (
 
 	"github.com/VictoriaMetrics/metricsql"
 	"github.com/arpfabric/arpfabric/config"
+	"github.com/arpfabric/arpfabric/internal/lab/labtest"
 	"github.com/arpfabric/arpfabric/internal/violation"
 	"github.com/arpfabric/arpfabric/responder"
 	"github.com/google/go-cmp/cmp"
 	"gopkg.in/yaml.v3"
 )
 
-// A vocabulary is the metrics there are, each with its labels.
-type vocabulary map[string][]string
+// metricLabels has the labels of each exported metric.
+type metricLabels map[string][]string
 
-// scraped are the labels that Prometheus itself gives to what it scrapes.
-var scraped = []string{"instance", "job"}
+// targetLabels are the labels that Prometheus adds to every metric of a target.
+var targetLabels = []string{"instance", "job"}
 
-func exportedVocabulary(t *testing.T) vocabulary {
+func exportedLabels(t *testing.T) metricLabels {
 	t.Helper()
 	families, err := newRegistry(fixed(sample(t))).Gather()
-	must(t, err)
-	known := vocabulary{"up": scraped}
+	labtest.Must(t, err)
+	known := metricLabels{"up": targetLabels}
 	for _, f := range families {
-		labels := append(slices.Collect(maps.Keys(labelsOf(f))), scraped...)
+		labels := append(slices.Collect(maps.Keys(labelsOf(f))), targetLabels...)
 		known[f.GetName()] = labels
 		if len(f.GetMetric()) > 0 && f.GetMetric()[0].GetHistogram() != nil {
 			delete(known, f.GetName())
@@ -42,20 +43,20 @@ func exportedVocabulary(t *testing.T) vocabulary {
 	return known
 }
 
-// promQL are the functions that the examples use, and whether they want a range. The parser knows more than Prometheus
-// does.
-var promQL = map[string]bool{
+// promQLFunctions are the functions that the examples use; the value tells whether the argument is a range. The parser
+// also accepts functions that Prometheus lacks.
+var promQLFunctions = map[string]bool{
 	"rate": true, "increase": true, "changes": true,
 	"histogram_quantile": false, "vector": false,
 }
 
-// complaints takes what is wrong with queries: a *testing.T, but where it is tested what is found.
-type complaints interface {
+// A reporter receives the mistakes in queries: a *testing.T, or a counter in the test of the check itself.
+type reporter interface {
 	Errorf(format string, args ...any)
 }
 
-// check parses a query, holds that what it names is there, and returns the labels of its result.
-func (v vocabulary) check(to complaints, query string) []string {
+// check parses a query, reports unknown names in it, and returns the labels of its result.
+func (v metricLabels) check(to reporter, query string) []string {
 	query = strings.ReplaceAll(query, "$__rate_interval", "5m") // as Grafana does
 	expr, err := metricsql.Parse(query)
 	if err != nil {
@@ -75,11 +76,11 @@ func (v vocabulary) check(to complaints, query string) []string {
 	return v.labels(expr)
 }
 
-func (v vocabulary) checkSelector(to complaints, query string, e *metricsql.MetricExpr) {
+func (v metricLabels) checkSelector(to reporter, query string, e *metricsql.MetricExpr) {
 	for _, filters := range e.LabelFilterss {
 		labels, ok := v[filters[0].Value]
 		if filters[0].Label != "__name__" || !ok {
-			to.Errorf("%s: there is no metric %s", query, filters[0].Value)
+			to.Errorf("%s: unknown metric %s", query, filters[0].Value)
 		}
 		for _, f := range filters[1:] {
 			expectKnown(to, query, []string{f.Label}, labels)
@@ -88,8 +89,8 @@ func (v vocabulary) checkSelector(to complaints, query string, e *metricsql.Metr
 	}
 }
 
-// checkValue holds that the reasons and actions that are looked for are there.
-func checkValue(to complaints, query string, f metricsql.LabelFilter) {
+// checkValue checks that the reasons and actions in a selector exist.
+func checkValue(to reporter, query string, f metricsql.LabelFilter) {
 	for value := range strings.SplitSeq(f.Value, "|") {
 		known := true
 		switch f.Label {
@@ -99,15 +100,15 @@ func checkValue(to complaints, query string, f metricsql.LabelFilter) {
 			_, known = responder.ActionOf(value)
 		}
 		if !known {
-			to.Errorf("%s: there is no %s %s", query, f.Label, value)
+			to.Errorf("%s: unknown %s %s", query, f.Label, value)
 		}
 	}
 }
 
-func checkCall(to complaints, query string, e *metricsql.FuncExpr) {
-	wantsRange, ok := promQL[e.Name]
+func checkCall(to reporter, query string, e *metricsql.FuncExpr) {
+	wantsRange, ok := promQLFunctions[e.Name]
 	if !ok {
-		to.Errorf("%s: is %s one of Prometheus' functions?", query, e.Name)
+		to.Errorf("%s: unknown function %s; add it to promQLFunctions if Prometheus has it", query, e.Name)
 	}
 	rollup, isRollup := e.Args[0].(*metricsql.RollupExpr)
 	if hasRange := isRollup && rollup.Window != nil; hasRange != wantsRange {
@@ -115,16 +116,16 @@ func checkCall(to complaints, query string, e *metricsql.FuncExpr) {
 	}
 }
 
-func expectKnown(to complaints, query string, labels, known []string) {
+func expectKnown(to reporter, query string, labels, known []string) {
 	for _, label := range labels {
 		if !slices.Contains(known, label) {
-			to.Errorf("%s: there is no label %s", query, label)
+			to.Errorf("%s: unknown label %s", query, label)
 		}
 	}
 }
 
-// labels returns the labels that the results of expressions have.
-func (v vocabulary) labels(of ...metricsql.Expr) []string {
+// labels returns the labels of the results of expressions.
+func (v metricLabels) labels(of ...metricsql.Expr) []string {
 	var all []string
 	for _, e := range of {
 		switch e := e.(type) {
@@ -143,17 +144,17 @@ func (v vocabulary) labels(of ...metricsql.Expr) []string {
 	return all
 }
 
-// aggregated returns the labels that an aggregation leaves.
-func (v vocabulary) aggregated(e *metricsql.AggrFuncExpr) []string {
+// aggregated returns the labels of the result of an aggregation.
+func (v metricLabels) aggregated(e *metricsql.AggrFuncExpr) []string {
 	if strings.HasPrefix(e.Name, "topk") {
 		return v.labels(e.Args...)
 	}
 	return e.Modifier.Args
 }
 
-// TestVocabulary holds that mistakes in queries are found.
-func TestVocabulary(t *testing.T) {
-	v := exportedVocabulary(t)
+// TestCheck checks that check reports mistakes in queries.
+func TestCheck(t *testing.T) {
+	v := exportedLabels(t)
 	for _, query := range []string{
 		`arpfabric_frame_total`, `sum by (address) (arpfabric_ports)`, `arpfabric_ports{port="vnet1"}`,
 		`rate(arpfabric_frames_total)`, `arpfabric_frames_total{reason="answer"}`,
@@ -163,17 +164,17 @@ func TestVocabulary(t *testing.T) {
 		var found counted
 		v.check(&found, query)
 		if found == 0 {
-			t.Errorf("%s: no mistake is found", query)
+			t.Errorf("%s: check reports no mistake", query)
 		}
 	}
 }
 
-// counted counts complaints.
+// counted counts the reported mistakes.
 type counted int
 
 func (c *counted) Errorf(string, ...any) { *c++ }
 
-// rules is a file of alert rules, as far as there is anything in ours.
+// rules is a file of alert rules, with the keys that our file uses.
 type rules struct {
 	Groups []struct {
 		Name  string
@@ -189,10 +190,10 @@ type rule struct {
 func readYAML(t *testing.T, path string, into any) {
 	t.Helper()
 	data, err := os.ReadFile(path)
-	must(t, err)
+	labtest.Must(t, err)
 	decoder := yaml.NewDecoder(bytes.NewReader(data))
 	decoder.KnownFields(true)
-	must(t, decoder.Decode(into))
+	labtest.Must(t, decoder.Decode(into))
 }
 
 func readRules(t *testing.T) (all []rule) {
@@ -211,7 +212,7 @@ var (
 )
 
 func TestAlerts(t *testing.T) {
-	v := exportedVocabulary(t)
+	v := exportedLabels(t)
 	var alerts []string
 	for _, r := range readRules(t) {
 		alerts = append(alerts, r.Alert)
@@ -226,32 +227,32 @@ func TestAlerts(t *testing.T) {
 		}
 	}
 	page, err := os.ReadFile("../../docs/metrics.md")
-	must(t, err)
+	labtest.Must(t, err)
 	var documented []string
 	for _, match := range alertInTable.FindAllStringSubmatch(string(page), -1) {
 		documented = append(documented, match[1])
 	}
 	if diff := cmp.Diff(alerts, documented); diff != "" || len(alerts) == 0 {
-		t.Errorf("docs/metrics.md (-is +written):\n%s", diff)
+		t.Errorf("docs/metrics.md (-alerts.yml +written):\n%s", diff)
 	}
 }
 
-// TestViolationsAreAllOfThem holds that what the dashboard calls violations are those that are logged.
-func TestViolationsAreAllOfThem(t *testing.T) {
+// TestViolationReasons checks that the dashboard's query for violations has every reason that is a violation.
+func TestViolationReasons(t *testing.T) {
 	var reasons []string
-	for r := range responder.NumReasons {
-		if violation.Is(responder.Reason(r)) {
-			reasons = append(reasons, responder.Reason(r).String())
+	for r := range responder.Reasons() {
+		if violation.Is(r) {
+			reasons = append(reasons, r.String())
 		}
 	}
 	want := `reason=~"` + strings.Join(reasons, "|") + `"`
 	if !strings.Contains(strings.Join(dashboardQueries(t), "\n"), want) {
-		t.Errorf("no query is about %s", want)
+		t.Errorf("no query has %s", want)
 	}
 }
 
-// TestPrometheusConfiguration holds that what is scraped is what the reference configuration serves, under the job that
-// the queries name.
+// TestPrometheusConfiguration checks that the example scrapes the address of the reference configuration, with the job
+// name of the queries.
 func TestPrometheusConfiguration(t *testing.T) {
 	var file struct {
 		Global  map[string]string
@@ -263,8 +264,8 @@ func TestPrometheusConfiguration(t *testing.T) {
 	}
 	const folder = "../../examples/"
 	readYAML(t, folder+"prometheus/prometheus.yml", &file)
-	reference, err := config.Load(folder + "reference.yaml")
-	must(t, err)
+	reference, err := config.Load("../../config/reference.yaml")
+	labtest.Must(t, err)
 	scrape := file.Scrapes[0]
 	if scrape.Job != "arpfabric" || scrape.Targets[0].Targets[0] != reference.Metrics.Listen {
 		t.Errorf("job %s, targets %v; want arpfabric, and %s", scrape.Job, scrape.Targets, reference.Metrics.Listen)
@@ -276,7 +277,7 @@ func TestPrometheusConfiguration(t *testing.T) {
 	}
 }
 
-// dashboard is what Grafana imports, as far as it is tested.
+// dashboard is a dashboard of Grafana, with the keys that are tested.
 type dashboard struct {
 	Panels []struct {
 		ID         int
@@ -298,8 +299,8 @@ type source struct{ Type, UID string }
 func readDashboard(t *testing.T) (d dashboard) {
 	t.Helper()
 	data, err := os.ReadFile("../../examples/grafana/arpfabric.json")
-	must(t, err)
-	must(t, json.Unmarshal(data, &d))
+	labtest.Must(t, err)
+	labtest.Must(t, json.Unmarshal(data, &d))
 	return d
 }
 
@@ -320,11 +321,11 @@ var (
 )
 
 func TestDashboard(t *testing.T) {
-	v, d := exportedVocabulary(t), readDashboard(t)
+	v, d := exportedLabels(t), readDashboard(t)
 	ids := map[int]bool{}
 	for _, panel := range d.Panels {
 		if ids[panel.ID] || len(panel.Targets) == 0 {
-			t.Errorf("panel %q has no query, or the number of another one", panel.Title)
+			t.Errorf("panel %q has no query, or the ID of another panel", panel.Title)
 		}
 		ids[panel.ID] = true
 		for _, target := range panel.Targets {
@@ -333,7 +334,7 @@ func TestDashboard(t *testing.T) {
 				expectKnown(t, panel.Title+": "+target.LegendFormat, match[1:], labels)
 			}
 			if want := (source{"prometheus", "${datasource}"}); target.Datasource != want || panel.Datasource != want {
-				t.Errorf("panel %q is not from the data source that was chosen", panel.Title)
+				t.Errorf("panel %q does not use the data source that the user chose", panel.Title)
 			}
 		}
 	}
@@ -342,9 +343,10 @@ func TestDashboard(t *testing.T) {
 	}
 }
 
-// TestDashboardVariables holds that those that are used are there, and that their values are those of a label.
+// TestDashboardVariables checks that the dashboard defines exactly the variables that it uses, with the values of a
+// label.
 func TestDashboardVariables(t *testing.T) {
-	v, d := exportedVocabulary(t), readDashboard(t)
+	v, d := exportedLabels(t), readDashboard(t)
 	used, defined := map[string]bool{"datasource": true}, map[string]bool{}
 	for _, query := range dashboardQueries(t) {
 		for _, match := range variable.FindAllStringSubmatch(query, -1) {
@@ -358,7 +360,7 @@ func TestDashboardVariables(t *testing.T) {
 		}
 		match := labelValues.FindStringSubmatch(list.Definition)
 		if match == nil || !slices.Contains(v[match[1]], match[2]) {
-			t.Errorf("%s: no values of a label", list.Definition)
+			t.Errorf("%s is not a query for the values of a label", list.Definition)
 		}
 	}
 	if diff := cmp.Diff(used, defined); diff != "" {

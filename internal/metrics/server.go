@@ -14,25 +14,25 @@ import (
 	"golang.org/x/net/netutil"
 )
 
-// The limits of a server.
+// The limits of the server: everybody on the network may be able to reach it.
 const (
-	maxConnections = 64
-	maxRequests    = 32       // at once; what is more is told to come back (503)
-	maxHeader      = 16 << 10 // bytes
-	headerTimeout  = 5 * time.Second
+	maxConnections = 64               // at once; more clients wait
+	maxRequests    = 32               // at once; more get 503
+	maxHeader      = 16 << 10         // bytes
+	headerTimeout  = 5 * time.Second  // to read the headers of a request
 	requestTimeout = 5 * time.Second  // to read a request
 	answerTimeout  = 10 * time.Second // to gather and to write an answer
-	idleTimeout    = 30 * time.Second
+	idleTimeout    = 30 * time.Second // to the next request
 )
 
-// path is where Prometheus looks when nothing else is said.
+// path is the default path of a scrape in Prometheus.
 const path = "/metrics"
 
-// Serve serves what read returns, and what is known of the process, on l until ctx ends, and returns nil then. read is
-// not called by two goroutines at once.
-func Serve(ctx context.Context, l net.Listener, read func() Figures, log *slog.Logger) error {
+// Serve serves the values that read returns, and metrics of the Go runtime and the process, on l until ctx ends, and
+// returns nil then. It closes l. It calls read from one goroutine at a time. alive returns nil, or says what is stuck.
+func Serve(ctx context.Context, l net.Listener, read func() Snapshot, alive Alive, log *slog.Logger) error {
 	web := http.Server{
-		Handler:           handler(newRegistry(read), log),
+		Handler:           handler(newRegistry(read), alive, log),
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       requestTimeout,
 		WriteTimeout:      answerTimeout,
@@ -48,20 +48,32 @@ func Serve(ctx context.Context, l net.Listener, read func() Figures, log *slog.L
 	return nil
 }
 
-func newRegistry(read func() Figures) *prometheus.Registry {
+func newRegistry(read func() Snapshot) *prometheus.Registry {
 	r := prometheus.NewRegistry()
 	process := collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})
 	r.MustRegister(collector{read}, collectors.NewGoCollector(), process)
 	return r
 }
 
-// handler serves as much of what is gathered as can be told; what can't is logged.
-func handler(g prometheus.Gatherer, log *slog.Logger) http.Handler {
+// handler serves GET /metrics, /healthz, and / with links to these. It logs the metrics that cannot be gathered, and
+// serves the others.
+func handler(g prometheus.Gatherer, alive Alive, log *slog.Logger) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET "+path, promhttp.HandlerFor(&cached{gatherer: g}, promhttp.HandlerOpts{
 		ErrorLog:            slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 		ErrorHandling:       promhttp.ContinueOnError,
 		MaxRequestsInFlight: maxRequests,
 	}))
+	mux.Handle("GET "+healthPath, &health{alive: alive})
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, page) })
 	return mux
 }
+
+const page = `<!DOCTYPE html>
+<html lang="en">
+<title>arpfabric</title>
+<h1>arpfabric</h1>
+<p><a href="` + path + `">metrics</a>
+<p><a href="` + healthPath + `">health</a>
+</html>
+`

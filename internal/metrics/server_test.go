@@ -17,6 +17,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/arpfabric/arpfabric/internal/lab/labtest"
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
 	"go.uber.org/goleak"
@@ -24,11 +25,11 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// serve returns what a scrape of g gets.
+// serve returns the body of a scrape of g.
 func serve(t *testing.T, g prometheus.Gatherer) []byte {
 	t.Helper()
 	w := httptest.NewRecorder()
-	handler(g, slog.New(slog.NewTextHandler(t.Output(), nil))).ServeHTTP(w, httptest.NewRequest("GET", path, nil))
+	handler(g, alive, slog.New(slog.NewTextHandler(t.Output(), nil))).ServeHTTP(w, httptest.NewRequest("GET", path, nil))
 	if w.Code != http.StatusOK {
 		t.Fatalf("status %d: %s", w.Code, w.Body)
 	}
@@ -36,13 +37,14 @@ func serve(t *testing.T, g prometheus.Gatherer) []byte {
 }
 
 func TestPathsAndMethods(t *testing.T) {
-	h := handler(newRegistry(fixed(sample(t))), slog.New(slog.DiscardHandler))
+	h := handler(newRegistry(fixed(sample(t))), alive, slog.New(slog.DiscardHandler))
 	for _, tt := range []struct {
 		method, target string
 		want           int
 	}{
 		{"GET", "/metrics", 200}, {"HEAD", "/metrics", 200}, {"POST", "/metrics", 405}, {"DELETE", "/metrics", 405},
-		{"GET", "/", 404}, {"GET", "/metrics/", 404}, {"GET", "/debug/pprof/", 404},
+		{"GET", "/", 200}, {"GET", "/healthz", 200}, {"POST", "/healthz", 405}, {"GET", "/health", 404},
+		{"GET", "/metrics/", 404}, {"GET", "/debug/pprof/", 404},
 	} {
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, httptest.NewRequest(tt.method, tt.target, nil))
@@ -52,17 +54,17 @@ func TestPathsAndMethods(t *testing.T) {
 	}
 }
 
-// TestProcessIsExportedToo: memory and the like.
-func TestProcessIsExportedToo(t *testing.T) {
+// TestProcessMetrics checks that the metrics of the process and the Go runtime are exported.
+func TestProcessMetrics(t *testing.T) {
 	body := serve(t, newRegistry(fixed(sample(t))))
 	for _, name := range []string{"process_resident_memory_bytes", "go_goroutines"} {
 		if !bytes.Contains(body, []byte("\n"+name+" ")) {
-			t.Errorf("there is no %s", name)
+			t.Errorf("%s is missing", name)
 		}
 	}
 }
 
-// A slowGatherer counts how often it gathers, and how many gather at once at most.
+// A slowGatherer counts its calls, and the most calls at once.
 type slowGatherer struct {
 	takes                time.Duration
 	calls, current, most atomic.Int32
@@ -79,27 +81,27 @@ func (g *slowGatherer) Gather() ([]*dto.MetricFamily, error) {
 	return nil, g.err
 }
 
-func TestOneGathersAtATime(t *testing.T) {
+func TestOneGatheringAtATime(t *testing.T) {
 	g := &slowGatherer{takes: 20 * time.Millisecond}
 	c := &cached{gatherer: g}
-	var asking sync.WaitGroup
+	var scrapes sync.WaitGroup
 	for range 16 {
-		asking.Go(func() { c.Gather() })
+		scrapes.Go(func() { c.Gather() })
 	}
-	asking.Wait()
+	scrapes.Wait()
 	if g.most.Load() != 1 {
 		t.Errorf("%d gathered at once", g.most.Load())
 	}
 }
 
-func TestManyWhoAskCostOneGathering(t *testing.T) {
+func TestCache(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := &slowGatherer{takes: 3 * time.Second, err: errors.New("some")}
 		c := &cached{gatherer: g}
 		for _, tt := range []struct {
 			after time.Duration
 			want  int32
-		}{{0, 1}, {0, 1}, {shelfLife - 1, 1}, {1, 2}, {0, 2}, {time.Hour, 3}} {
+		}{{0, 1}, {0, 1}, {cacheTime - 1, 1}, {1, 2}, {0, 2}, {time.Hour, 3}} {
 			time.Sleep(tt.after)
 			if _, err := c.Gather(); err != g.err {
 				t.Errorf("error %v, want %v", err, g.err)
@@ -111,7 +113,7 @@ func TestManyWhoAskCostOneGathering(t *testing.T) {
 	})
 }
 
-// A stuckGatherer gathers when it may.
+// A stuckGatherer returns when its channel is closed.
 type stuckGatherer chan struct{}
 
 func (g stuckGatherer) Gather() ([]*dto.MetricFamily, error) {
@@ -119,9 +121,9 @@ func (g stuckGatherer) Gather() ([]*dto.MetricFamily, error) {
 	return nil, nil
 }
 
-func TestTooManyAreToldToComeBack(t *testing.T) {
+func TestTooManyRequests(t *testing.T) {
 	g := make(stuckGatherer)
-	h := handler(g, slog.New(slog.DiscardHandler))
+	h := handler(g, alive, slog.New(slog.DiscardHandler))
 	codes := make(chan int)
 	for range maxRequests + 1 {
 		go func() {
@@ -131,7 +133,7 @@ func TestTooManyAreToldToComeBack(t *testing.T) {
 		}()
 	}
 	if code := <-codes; code != http.StatusServiceUnavailable {
-		t.Errorf("status %d for one too many, want %d", code, http.StatusServiceUnavailable)
+		t.Errorf("status %d above the limit, want %d", code, http.StatusServiceUnavailable)
 	}
 	close(g)
 	for range maxRequests {
@@ -141,13 +143,13 @@ func TestTooManyAreToldToComeBack(t *testing.T) {
 	}
 }
 
-// TestWhatCannotBeGatheredIsLogged, and the rest is served.
-func TestWhatCannotBeGatheredIsLogged(t *testing.T) {
+// TestGatherError checks that an error of one metric is logged, and that the others are served.
+func TestGatherError(t *testing.T) {
 	f := sample(t)
 	f.Ports = append(f.Ports, f.Ports[1]) // the same series twice
 	var log bytes.Buffer
 	w := httptest.NewRecorder()
-	h := handler(newRegistry(fixed(f)), slog.New(slog.NewTextHandler(&log, nil)))
+	h := handler(newRegistry(fixed(f)), alive, slog.New(slog.NewTextHandler(&log, nil)))
 	h.ServeHTTP(w, httptest.NewRequest("GET", path, nil))
 	if w.Code != http.StatusOK || !strings.Contains(w.Body.String(), "arpfabric_config_generation 8\n") {
 		t.Errorf("status %d:\n%s", w.Code, w.Body)
@@ -157,14 +159,13 @@ func TestWhatCannotBeGatheredIsLogged(t *testing.T) {
 	}
 }
 
-// TestServeUntilTheEnd serves on a socket, also while others hold connections that they do not use, and ends with
-// them.
-func TestServeUntilTheEnd(t *testing.T) {
-	l, err := net.Listen("unix", filepath.Join(t.TempDir(), "metrics.sock")) // the machine's network is not a test's
-	must(t, err)
+// TestServe serves a scrape while other clients hold idle connections, and checks that Serve ends and closes them.
+func TestServe(t *testing.T) {
+	l, err := net.Listen("unix", filepath.Join(t.TempDir(), "metrics.sock")) // tests do not use the machine's network
+	labtest.Must(t, err)
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	go func() { ended <- Serve(ctx, l, fixed(manyPorts(5000)), slog.New(slog.DiscardHandler)) }()
+	go func() { ended <- Serve(ctx, l, fixed(manyPorts(1000)), alive, slog.New(slog.DiscardHandler)) }()
 	for range 16 {
 		openIdle(t, l.Addr(), "")
 		openIdle(t, l.Addr(), "GET /metrics HT")
@@ -173,11 +174,11 @@ func TestServeUntilTheEnd(t *testing.T) {
 	dial := func(context.Context, string, string) (net.Conn, error) { return net.Dial("unix", l.Addr().String()) }
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: dial}}
 	answer, err := client.Get("http://metrics/metrics")
-	must(t, err)
+	labtest.Must(t, err)
 	defer answer.Body.Close()
 	body, err := io.ReadAll(answer.Body)
-	must(t, err)
-	if want := `arpfabric_refused_frames_total{network="lab",port="vnet4999"} 0`; !bytes.Contains(body, []byte(want)) {
+	labtest.Must(t, err)
+	if want := `arpfabric_refused_frames_total{network="lab",port="vnet999"} 0`; !bytes.Contains(body, []byte(want)) {
 		t.Errorf("status %d, without %s", answer.StatusCode, want)
 	}
 	stop()
@@ -186,12 +187,12 @@ func TestServeUntilTheEnd(t *testing.T) {
 	}
 }
 
-// openIdle opens a connection, says so much and no more, and keeps it until the test ends.
+// openIdle opens a connection, sends text, and keeps the connection open until the test ends.
 func openIdle(t *testing.T, addr net.Addr, text string) {
 	t.Helper()
 	c, err := net.Dial(addr.Network(), addr.String())
-	must(t, err)
+	labtest.Must(t, err)
 	t.Cleanup(func() { c.Close() })
 	_, err = io.WriteString(c, text)
-	must(t, err)
+	labtest.Must(t, err)
 }

@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"os"
 	"runtime/debug"
-	"slices"
 	"strings"
 	"time"
 
@@ -14,57 +13,53 @@ import (
 
 // Reloader loads a configuration again and again.
 type Reloader struct {
-	log   *slog.Logger
-	apply func(context.Context, *config.Config) error
-	asked chan request
-	state state
+	log        *slog.Logger
+	apply      func(context.Context, *config.Config) error
+	requests   chan requester
+	newWatcher func() *watcher
+	state      state
 
 	began func()
 	ended func(inForce *config.Config, err error)
 }
 
-// A request is somebody who wants a reload and to know how it went. Nobody is nil.
-type request chan<- error
+// A requester waits for a reload, and receives its error. Where nobody waits for one, the requester is nil.
+type requester chan<- error
 
 // New makes a Reloader of cfg, which was loaded after the time given. apply puts a configuration in force.
 func New(log *slog.Logger, cfg *config.Config, loaded time.Time, apply func(context.Context, *config.Config) error) *Reloader {
-	r := &Reloader{log: log, apply: apply, asked: make(chan request)}
+	r := &Reloader{log: log, apply: apply, requests: make(chan requester), newWatcher: newWatcher}
 	r.state.loaded(cfg, loaded)
-	r.Tell(func() {}, func(*config.Config, error) {})
+	r.Notify(func() {}, func(*config.Config, error) {})
 	return r
 }
 
-// Tell has began called before each reload, and ended after it, with what is in force then and why that is not what
-// the files say. It is called before Run.
-func (r *Reloader) Tell(began func(), ended func(inForce *config.Config, err error)) {
+// Notify makes Run call began before each reload and ended after it, with the configuration that is in force then and
+// the error of the reload. Call it before Run.
+func (r *Reloader) Notify(began func(), ended func(inForce *config.Config, err error)) {
 	r.began, r.ended = began, ended
 }
 
-// Run reloads when a file changes, at each signal, and when Reload asks for it, until ctx ends.
+// Run reloads when a file changes, at each signal, and when Reload requests it, until ctx ends.
 func (r *Reloader) Run(ctx context.Context, signals <-chan os.Signal) {
-	w := newWatcher()
+	w := r.newWatcher()
 	defer w.close()
-	cfg, read := r.state.config, r.state.status.Loaded
-	files := cfg.Files
-	var before map[string]fingerprint
+	inForce := r.state.config
+	w.watch(inForce.Files, inForce.Digest)
 	for {
-		w.watch(files, before, read)
-		asker, ok := w.wait(ctx, signals, r.asked)
+		requester, ok := w.wait(ctx, signals, r.requests)
 		if !ok {
 			return
 		}
-		before, read = fingerprints(files), time.Now()
 		r.began()
-		next, err := r.reload(ctx, cfg, read)
+		next, err := r.reload(ctx, inForce)
+		w.watch(next.Files, next.Digest) // after an error, too: one of these files has to be repaired
 		if err == nil {
-			cfg, files = next, next.Files
-		} else {
-			addMissing(before, next.Files)
-			files = slices.Concat(cfg.Files, next.Files) // a repair may change any of them
+			inForce = next
 		}
-		r.ended(cfg, err)
-		if asker != nil {
-			asker <- err
+		r.ended(inForce, err)
+		if requester != nil {
+			requester <- err
 		}
 		debug.FreeOSMemory() // what the registry before took
 	}
@@ -75,7 +70,7 @@ func (r *Reloader) Run(ctx context.Context, signals <-chan os.Signal) {
 func (r *Reloader) Reload(ctx context.Context) error {
 	done := make(chan error, 1)
 	select {
-	case r.asked <- done:
+	case r.requests <- done:
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -87,9 +82,10 @@ func (r *Reloader) Reload(ctx context.Context) error {
 	}
 }
 
-// reload loads the configuration and applies it. After an error the current one is in force, and the other says
-// from which files it was to come.
-func (r *Reloader) reload(ctx context.Context, current *config.Config, read time.Time) (*config.Config, error) {
+// reload loads the configuration and applies it. After an error the current one stays in force, and the one that is
+// returned says which files were read.
+func (r *Reloader) reload(ctx context.Context, current *config.Config) (*config.Config, error) {
+	began := time.Now()
 	next, err := config.Load(current.Path)
 	if err == nil {
 		err = r.apply(ctx, next)
@@ -99,23 +95,16 @@ func (r *Reloader) reload(ctx context.Context, current *config.Config, read time
 		r.logProblems(current.Path, err)
 		return next, err
 	}
-	r.state.loaded(next, read)
-	r.warnOfStart(current, next)
+	r.state.loaded(next, began)
+	r.warnOfRestart(current, next)
 	r.log.Info("configuration reloaded", "file", current.Path)
 	return next, nil
 }
 
-// warnOfStart names the keys whose changes a reload does not put in force.
-func (r *Reloader) warnOfStart(current, next *config.Config) {
-	for _, key := range []struct {
-		name    string
-		changed bool
-	}{
-		{"api", next.API != current.API}, {"metrics", next.Metrics != current.Metrics}, {"log", next.Log != current.Log},
-	} {
-		if key.changed {
-			r.log.Warn("changes of `"+key.name+"` take effect at the next start", "file", current.Path)
-		}
+// warnOfRestart names the keys that have changed now and need a restart.
+func (r *Reloader) warnOfRestart(current, next *config.Config) {
+	for _, key := range needRestart(current, next) {
+		r.log.Warn("changes of `"+key+"` take effect at the next start", "file", current.Path)
 	}
 }
 

@@ -1,21 +1,24 @@
-package reload_test
+package reload
 
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/arpfabric/arpfabric/config"
-	"github.com/arpfabric/arpfabric/internal/reload"
+	"github.com/arpfabric/arpfabric/internal/lab/labtest"
 	"golang.org/x/sys/unix"
 )
 
@@ -42,8 +45,10 @@ type stage struct {
 	applied chan int // the number of bindings of each configuration that was applied
 	signals chan os.Signal
 	refuse  func(*config.Config) error
+	watcher func() *watcher
+	looks   atomic.Int32 // how often what the files hold was compared with what was read
 
-	reloader *reload.Reloader
+	reloader *Reloader
 
 	mu    sync.Mutex
 	log   bytes.Buffer
@@ -67,11 +72,23 @@ func newStage(t *testing.T) *stage {
 	return &stage{
 		t: t, dir: dir, path: filepath.Join(dir, "lab.yaml"),
 		applied: make(chan int, 100), signals: make(chan os.Signal),
-		refuse: func(*config.Config) error { return nil },
+		refuse:  func(*config.Config) error { return nil },
+		watcher: withoutPoll,
 	}
 }
 
-// start loads the configuration and runs the Reloader until the test ends.
+// withoutPoll makes a watcher that hears of changes by the kernel's events alone.
+func withoutPoll() *watcher {
+	w := newWatcher()
+	w.poll = never
+	return w
+}
+
+// never is longer than any test waits.
+const never = 24 * time.Hour
+
+// start loads the configuration and runs the Reloader until the test ends. When it returns, the first look is over: a
+// later change has to be heard of.
 func (s *stage) start() {
 	s.t.Helper()
 	loaded := time.Now()
@@ -80,28 +97,37 @@ func (s *stage) start() {
 		s.t.Fatal(err)
 	}
 	log := slog.New(slog.NewTextHandler(s, nil))
-	r := reload.New(log, cfg, loaded, func(_ context.Context, c *config.Config) error {
+	r := New(log, cfg, loaded, func(_ context.Context, c *config.Config) error {
 		if err := s.refuse(c); err != nil {
 			return err
 		}
 		s.applied <- c.Networks[0].Registry.Len()
 		return nil
 	})
-	r.Tell(func() { s.note("began") }, func(inForce *config.Config, err error) {
+	r.Notify(func() { s.note("began") }, func(inForce *config.Config, err error) {
 		s.note(fmt.Sprintf("ended with %d bindings, refused %t", inForce.Networks[0].Registry.Len(), err != nil))
 	})
+	r.newWatcher = s.newWatcher
 	s.reloader = r
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() { defer close(ended); r.Run(ctx, s.signals) }()
 	s.t.Cleanup(func() { cancel(); <-ended })
+	labtest.Eventually(s.t, "the first look", func() bool { return s.looks.Load() > 0 })
+}
+
+func (s *stage) newWatcher() *watcher {
+	w := s.watcher()
+	w.digest = func(files []string) [sha256.Size]byte {
+		defer s.looks.Add(1)
+		return config.Digest(files)
+	}
+	return w
 }
 
 func (s *stage) write(name, text string) {
 	s.t.Helper()
-	if err := os.WriteFile(filepath.Join(s.dir, name), []byte(text), 0o644); err != nil {
-		s.t.Fatal(err)
-	}
+	labtest.Write(s.t, filepath.Join(s.dir, name), text)
 }
 
 func (s *stage) rename(from, to string) {
@@ -260,8 +286,6 @@ func TestRegistryFileIsRepaired(t *testing.T) {
 			s := newStage(t)
 			s.write("lab.yaml", yamlWith(1))
 			tt.prepare(s)
-			// Let the clock tick, so that no file counts as written after it was read.
-			time.Sleep(50 * time.Millisecond)
 			s.start()
 			s.write("next", yamlWith(1, "registry_files: ["+tt.file+"]"))
 			s.rename("next", "lab.yaml")
@@ -269,7 +293,6 @@ func TestRegistryFileIsRepaired(t *testing.T) {
 			if files := s.reloader.Status().Files; !slices.Equal(files, []string{s.path}) {
 				t.Errorf("what is in force is from %q", files)
 			}
-			time.Sleep(300 * time.Millisecond) // in which a second try, without a change, would come
 			if err := os.MkdirAll(filepath.Dir(filepath.Join(s.dir, tt.file)), 0o755); err != nil {
 				t.Fatal(err)
 			}
@@ -321,6 +344,36 @@ func TestLinkToAnotherFolder(t *testing.T) {
 	s.start()
 	s.write("elsewhere/lab.yaml", yamlWith(2))
 	s.expect(2)
+}
+
+// TestLinkToTheSameElsewhere sets a link to another file with the same content, which is no reload, and changes that
+// file.
+func TestLinkToTheSameElsewhere(t *testing.T) {
+	s := newStage(t)
+	for _, folder := range []string{"one", "two"} {
+		if err := os.Mkdir(filepath.Join(s.dir, folder), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		s.write(folder+"/lab.yaml", yamlWith(1))
+	}
+	s.link("one/lab.yaml", "lab.yaml")
+	w := withoutPoll()
+	if w.folders == nil {
+		t.Fatal("there are no events")
+	}
+	s.watcher = func() *watcher { return w }
+	s.start()
+	s.link("two/lab.yaml", "next")
+	s.rename("next", "lab.yaml")
+	labtest.Eventually(t, "the other folder is watched", func() bool {
+		return slices.Contains(w.folders.WatchList(), filepath.Join(s.dir, "two"))
+	})
+	s.write("two/lab.yaml", yamlWith(2))
+	s.expect(2)
+	s.expectNote("ended with 2 bindings, refused false") // the status counts a reload after it is applied
+	if n := s.reloader.Status().Generation; len(s.applied) > 0 || n != 2 {
+		t.Errorf("generation %d, want 2: reloaded more than once\n%s", n, s.logged())
+	}
 }
 
 func TestBadFileChangesNothing(t *testing.T) {
@@ -396,19 +449,27 @@ func TestBeginningAndEndAreTold(t *testing.T) {
 func TestOtherFilesInTheFolderDontMatter(t *testing.T) {
 	s := newStage(t)
 	s.write("lab.yaml", yamlWith(1))
-	// Let the clock tick, so that the file doesn't count as written after it was read.
-	time.Sleep(50 * time.Millisecond)
 	s.start()
 	s.write("notes.txt", "x")
 	s.write(".lab.yaml.swp", "x")
 	s.write("lab.yaml", yamlWith(2))
-	if got := <-s.applied; got != 2 {
-		t.Errorf("a configuration with %d bindings was applied first", got)
+	select {
+	case got := <-s.applied:
+		if got != 2 {
+			t.Errorf("a configuration with %d bindings was applied first", got)
+		}
+	case <-time.After(patience):
+		t.Errorf("nothing was applied in %v", patience)
 	}
 }
 
 func TestFolderDeletedAndMadeAnew(t *testing.T) {
 	s := newStage(t)
+	s.watcher = func() *watcher { // no event says that a folder is made
+		w := newWatcher()
+		w.poll = quiet
+		return w
+	}
 	s.dir = filepath.Join(s.dir, "sub")
 	s.path = filepath.Join(s.dir, "lab.yaml")
 	if err := os.Mkdir(s.dir, 0o755); err != nil {
@@ -427,24 +488,38 @@ func TestFolderDeletedAndMadeAnew(t *testing.T) {
 	s.expect(2)
 }
 
-// TestWrittenWhileLoading writes between the load and the first look.
+// TestWrittenWhileLoading writes between the load and the first look. What is as long as before may have the same time,
+// too.
 func TestWrittenWhileLoading(t *testing.T) {
-	s := newStage(t)
-	s.write("lab.yaml", yamlWith(1))
-	loaded := time.Now()
-	cfg, err := config.Load(s.path)
-	if err != nil {
-		t.Fatal(err)
+	addr := netip.MustParseAddr("10.239.0.2")
+	tests := []struct{ name, text string }{
+		{"more", yamlWith(2)},
+		{"as much", strings.Replace(yamlWith(1), "10.239.0.1", addr.String(), 1)},
 	}
-	s.write("lab.yaml", yamlWith(2))
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	r := reload.New(slog.New(slog.DiscardHandler), cfg, loaded, func(_ context.Context, c *config.Config) error {
-		if n := c.Networks[0].Registry.Len(); n != 2 {
-			t.Errorf("%d bindings, want 2", n)
-		}
-		cancel()
-		return nil
-	})
-	r.Run(ctx, nil)
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			s := newStage(t)
+			s.write("lab.yaml", yamlWith(1))
+			cfg, err := config.Load(s.path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.write("lab.yaml", tt.text)
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			applied := false
+			r := New(slog.New(slog.DiscardHandler), cfg, time.Now(), func(_ context.Context, c *config.Config) error {
+				if _, applied = c.Networks[0].Registry.Lookup(addr); !applied {
+					t.Errorf("what was applied has no %s", addr)
+				}
+				cancel()
+				return nil
+			})
+			r.newWatcher = withoutPoll
+			r.Run(ctx, nil)
+			if !applied {
+				t.Errorf("nothing was applied in %v", patience)
+			}
+		})
+	}
 }

@@ -2,11 +2,13 @@ package reload
 
 import (
 	"context"
+	"crypto/sha256"
 	"maps"
 	"os"
 	"path/filepath"
 	"time"
 
+	"github.com/arpfabric/arpfabric/config"
 	"github.com/fsnotify/fsnotify"
 	"golang.org/x/sys/unix"
 )
@@ -18,104 +20,121 @@ const (
 	longest = 2 * time.Second
 )
 
-// poll is how often the files are looked at where no event says so: not every file system has events, a
+// poll is how often a watcher looks at the files where no event tells it to: not every file system has events, a
 // folder may be deleted and come back, and a machine may be out of inotify instances.
 const poll = 5 * time.Second
 
-// A watcher tells when files are not as they were when they were last read.
+// A watcher tells when files no longer hold what was read from them.
 type watcher struct {
-	notify *fsnotify.Watcher // nil where there are no events
-	events <-chan fsnotify.Event
-	errors <-chan error
-	files  []string
-	known  map[string]fingerprint
-	stale  bool // one was written since it was read
+	folders *fsnotify.Watcher // nil where there are no events
+	events  <-chan fsnotify.Event
+	errors  <-chan error
+	poll    time.Duration
+	digest  func(files []string) [sha256.Size]byte
+
+	files []string
+	read  [sha256.Size]byte      // the digest of what was read from the files
+	known map[string]fingerprint // of the files when their digest was last compared with that
 }
 
 func newWatcher() *watcher {
-	notify, err := fsnotify.NewWatcher()
+	folders, err := fsnotify.NewWatcher()
 	if err != nil {
-		return &watcher{}
+		return &watcher{poll: poll, digest: config.Digest}
 	}
-	return &watcher{notify: notify, events: notify.Events, errors: notify.Errors}
+	return &watcher{folders: folders, events: folders.Events, errors: folders.Errors, poll: poll, digest: config.Digest}
 }
 
 func (w *watcher) close() {
-	if w.notify != nil {
-		w.notify.Close()
+	if w.folders != nil {
+		w.folders.Close()
 	}
 }
 
-// watch makes these the files that are watched. They were read after the time given, and were as in before
-// then, as far as that is known.
-func (w *watcher) watch(files []string, before map[string]fingerprint, read time.Time) {
-	if w.notify != nil {
-		w.watchFolders(files)
-	}
-	w.files, w.known = files, fingerprints(files)
-	w.stale = false
-	for file, now := range w.known {
-		was, known := before[file]
-		if known && was != now || !known && now.mayBeNewerThan(read) {
-			w.stale = true
-		}
-	}
+// watch makes these the files that are watched. Read is the digest of what was read from them.
+func (w *watcher) watch(files []string, read [sha256.Size]byte) {
+	w.files, w.read = files, read
+	w.known = nil // they may have changed since they were read: the first look compares
+	w.watchFolders()
 }
 
-// watchFolders watches the folders of files and of what they lead to, and no others.
-func (w *watcher) watchFolders(files []string) {
+// watchFolders watches the folders of the files and of what they lead to, and no others.
+func (w *watcher) watchFolders() {
+	if w.folders == nil {
+		return
+	}
 	wanted := map[string]bool{}
-	for _, file := range files {
+	for _, file := range w.files {
 		wanted[filepath.Dir(file)] = true
 		if target, err := filepath.EvalSymlinks(file); err == nil {
 			wanted[filepath.Dir(target)] = true
 		}
 	}
-	for _, folder := range w.notify.WatchList() {
+	for _, folder := range w.folders.WatchList() {
 		if !wanted[folder] {
-			w.notify.Remove(folder)
+			_ = w.folders.Remove(folder)
 		}
 	}
 	for folder := range wanted {
-		w.notify.Add(folder) // again, where it was deleted and made anew
+		_ = w.folders.Add(folder) // again, where it was deleted and made anew
 	}
 }
 
-// wait waits until a file has changed and a moment has passed without another change, for a signal, or for
-// somebody who asks, whom it returns. It returns false when ctx ends.
-func (w *watcher) wait(ctx context.Context, signals <-chan os.Signal, asked <-chan request) (request, bool) {
-	looks := time.NewTicker(poll)
+// wait waits until the files have changed and a moment has passed without another change, for a signal, or for a
+// requester, which it returns. It returns false when ctx ends.
+func (w *watcher) wait(ctx context.Context, signals <-chan os.Signal, requests <-chan requester) (requester, bool) {
+	looks := time.NewTicker(w.poll)
 	defer looks.Stop()
-	var over, late <-chan time.Time
-	if w.stale {
-		over = time.After(quiet)
-	}
+	var b burst
+	b.goOn() // the files may have changed since they were read
 	for {
 		select {
 		case <-ctx.Done():
 			return nil, false
 		case <-signals:
 			return nil, true
-		case r := <-asked:
+		case r := <-requests:
 			return r, true
-		case <-w.errors: // events were lost: look
-			over = time.After(quiet)
-			continue
 		case <-w.events:
-			over = time.After(quiet)
-			if late == nil {
-				late = time.After(longest)
-			}
+			b.goOn()
 			continue
-		case <-over:
-		case <-late:
+		case <-w.errors: // events were lost
+			b.goOn()
+			continue
+		case <-b.over:
+		case <-b.late:
 		case <-looks.C:
 		}
-		over, late = nil, nil
-		if w.stale || !maps.Equal(fingerprints(w.files), w.known) {
+		b = burst{}
+		if w.changed() {
 			return nil, true
 		}
 	}
+}
+
+// A burst of changes is over when it has paused for a while, and counts all the same when it goes on for too long.
+type burst struct{ over, late <-chan time.Time }
+
+func (b *burst) goOn() {
+	b.over = time.After(quiet)
+	if b.late == nil {
+		b.late = time.After(longest)
+	}
+}
+
+// changed reports whether the files hold something else than was read. It reads them only where their fingerprints
+// don't rule that out: the folders may be busy, and the files large.
+func (w *watcher) changed() bool {
+	now := fingerprints(w.files)
+	if maps.Equal(now, w.known) {
+		return false
+	}
+	// A file that changes from here on has another fingerprint at the next look, and a link to another folder that is
+	// set from here on has another target.
+	w.known = now
+	maps.DeleteFunc(w.known, func(_ string, f fingerprint) bool { return f.isRecent() })
+	w.watchFolders()
+	return w.digest(w.files) != w.read
 }
 
 // A fingerprint changes when a file is written, replaced, or made to lead elsewhere. The zero one is that of
@@ -139,19 +158,9 @@ func fingerprints(files []string) map[string]fingerprint {
 	return all
 }
 
-// addMissing notes in known which of the files that a failed load named are not there: they weren't for it, either.
-func addMissing(known map[string]fingerprint, named []string) {
-	for file, now := range fingerprints(named) {
-		if _, ok := known[file]; !ok && now == (fingerprint{}) {
-			known[file] = now
-		}
-	}
-}
+// coarsest is the resolution of the times that the coarsest file system keeps.
+const coarsest = 2 * time.Second
 
-// clockTick is how far the times that file systems note may lag behind the clock.
-const clockTick = 10 * time.Millisecond
-
-// mayBeNewerThan reports whether a file that was there at a time may have changed since.
-func (f fingerprint) mayBeNewerThan(t time.Time) bool {
-	return f == fingerprint{} || f.changed > t.Add(-clockTick).UnixNano()
-}
+// isRecent reports whether the file changed so shortly before now that another change may have the same time, and so
+// the same fingerprint.
+func (f fingerprint) isRecent() bool { return f.changed > time.Now().Add(-coarsest).UnixNano() }

@@ -14,7 +14,7 @@ import (
 
 const benchFrames = 1_000_000
 
-// BenchmarkRun judges and compares a million ARP frames, half of them requests and half their answers, of 200 guests.
+// BenchmarkRun replays a million ARP frames of 200 guests, half of them requests and half answers.
 func BenchmarkRun(b *testing.B) {
 	network := load(b, guestsConfig())
 	benchmark(b, func(in io.Reader) error {
@@ -26,7 +26,7 @@ func BenchmarkRun(b *testing.B) {
 	})
 }
 
-// BenchmarkLearn learns from the same.
+// BenchmarkLearn learns from the same frames.
 func BenchmarkLearn(b *testing.B) {
 	benchmark(b, func(in io.Reader) error {
 		l, err := Learn(context.Background(), in)
@@ -37,8 +37,8 @@ func BenchmarkLearn(b *testing.B) {
 	})
 }
 
-// benchmark reports frames a second, and the memory that the program has taken from the kernel up to its end, of which
-// the test's own framework has some 5 MB.
+// benchmark reports frames a second, and the memory that the program has taken from the kernel at the end, about 5 MB of
+// which belong to the testing framework.
 func benchmark(b *testing.B, do func(io.Reader) error) {
 	header, chunk := benchCapture(b)
 	b.ResetTimer()
@@ -67,7 +67,7 @@ func guestsConfig() string {
 	return text.String()
 }
 
-// benchCapture makes a capture in which each guest asks for the next one.
+// benchCapture makes a capture in which each guest resolves the next one.
 func benchCapture(b *testing.B) (header, frames []byte) {
 	var asked [][]byte
 	for n := range benchGuests {
@@ -80,7 +80,7 @@ func benchCapture(b *testing.B) (header, frames []byte) {
 	return capture[:headerLen], capture[headerLen:]
 }
 
-// A loop reads a capture's frames over and over, each time a second later than the last.
+// A loop reads a capture's frames again and again, each time a second later.
 type loop struct {
 	header, chunk []byte
 	chunks        int
@@ -114,7 +114,7 @@ func (r *loop) later() {
 	}
 }
 
-// mapped returns how many bytes the program has taken from the kernel.
+// mapped returns the number of bytes that the program has taken from the kernel.
 func mapped() uint64 {
 	sample := []metrics.Sample{{Name: "/memory/classes/total:bytes"}}
 	metrics.Read(sample)

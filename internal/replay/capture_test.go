@@ -12,12 +12,12 @@ import (
 	"testing"
 
 	"github.com/arpfabric/arpfabric/config"
+	"github.com/arpfabric/arpfabric/internal/lab/labtest"
 	"github.com/google/go-cmp/cmp"
 	"github.com/gopacket/gopacket/layers"
 )
 
-// replayed runs a capture on a network and returns how many frames were judged, and what there was to say: the
-// error, or the warnings.
+// replayed replays a capture, and returns the number of evaluated frames, and the error or the warnings.
 func replayed(n *config.Network, capture []byte) (frames int, said string) {
 	s, err := Run(context.Background(), bytes.NewReader(capture), n, nil)
 	if err != nil {
@@ -28,8 +28,7 @@ func replayed(n *config.Network, capture []byte) (frames int, said string) {
 
 func TestLinkTypes(t *testing.T) {
 	network := load(t, labConfig)
-	const cooked = `: a capture of the interface "any" has lost the Ethernet headers, with the frames' tags and ` +
-		`destinations, which the fabric judges by; capture on one interface, such as the bridge: tcpdump -i br0 -w FILE arp`
+	const cooked = ": all of them are of interfaces without Ethernet headers"
 	const sll, sll2, ppp = layers.LinkTypeLinuxSLL, layers.LinkTypeLinuxSLL2, layers.LinkTypePPP
 	tests := []struct {
 		name    string
@@ -41,9 +40,12 @@ func TestLinkTypes(t *testing.T) {
 		{"SLL2", pcap(t, sll2, seed()), 0, "error: its frames are of link type LINUX_SLL2 (Linux cooked)" + cooked},
 		{"SLL2 in pcapng", pcapng(t, seed(), sll2), 0,
 			"error: its frames are of link type LINUX_SLL2 (Linux cooked)" + cooked},
-		{"PPP", pcap(t, ppp, nil), 0, "error: its frames are of link type 9: only Ethernet frames can be judged"},
+		{"PPP", pcap(t, ppp, nil), 0, "error: its frames are of link type PPP (9): only Ethernet frames can be evaluated"},
+		{"unknown", pcap(t, 299, nil), 0, "error: its frames are of link type 299: only Ethernet frames can be evaluated"},
+		{"wireless", pcap(t, layers.LinkTypeIEEE80211Radio, nil), 0,
+			"error: its frames are of link type IEEE802_11_RADIOTAP (127): only Ethernet frames can be evaluated"},
 		{"some in pcapng", pcapng(t, seed(), layers.LinkTypeEthernet, sll2, layers.LinkTypeEthernet, ppp, sll2), 4,
-			"5 frames are not Ethernet and were not judged, most of them of link type LINUX_SLL2 (Linux cooked)"},
+			"5 frames are not Ethernet and were not evaluated, most of them of link type LINUX_SLL2 (Linux cooked)"},
 		{"with a checksum", withFCS(pcap(t, layers.LinkTypeEthernet, seed())), 9, ""},
 	}
 	for _, tt := range tests {
@@ -62,7 +64,8 @@ func withFCS(capture []byte) []byte {
 	return capture
 }
 
-// TestCutOff cuts captures off at every byte. What is before the cut is judged, and a cut is told from an end.
+// TestCutOff truncates captures at every byte. It expects the frames before the cut to be evaluated, and a warning unless
+// the cut is at a frame's end.
 func TestCutOff(t *testing.T) {
 	network := load(t, labConfig)
 	for name, whole := range map[string][]byte{
@@ -70,7 +73,7 @@ func TestCutOff(t *testing.T) {
 		"pcapng": pcapng(t, seed(), layers.LinkTypeEthernet),
 	} {
 		t.Run(name, func(t *testing.T) {
-			ends := map[int]bool{} // where nothing was missing, by frames before
+			ends := map[int]bool{} // whether a capture with that number of frames had no warning
 			for n := 1; n <= len(whole); n++ {
 				frames, said := replayed(network, whole[:n])
 				switch {
@@ -107,7 +110,7 @@ func words(numbers ...uint32) []byte {
 	return b
 }
 
-// option is one of a block's, padded.
+// option returns an option of a block, with padding.
 func option(code uint16, value []byte) []byte {
 	b := binary.LittleEndian.AppendUint16(nil, code)
 	b = binary.LittleEndian.AppendUint16(b, uint16(len(value)))
@@ -119,18 +122,18 @@ var (
 	ngEthernet = block(interfaceBlock, words(1, maxFrame))
 )
 
-// ngFrame is a frame of interface 0 that is captured and sent bytes long.
+// ngFrame returns the block of a frame of interface 0, with its captured and sent lengths in bytes.
 func ngFrame(captured, sent uint32, data []byte, options ...[]byte) []byte {
 	return block(enhancedPacket, words(0, 0, 0, captured, sent), data, bytes.Join(options, nil))
 }
 
-// TestHostile reads pcapng files that are wrong in ways that pcapgo alone trusts.
+// TestHostile reads invalid pcapng files that pcapgo would trust.
 func TestHostile(t *testing.T) {
 	network := load(t, labConfig)
 	arp := append(seed()[0].frame, 0, 0) // 44 bytes
 	good := ngFrame(44, 44, arp)
 	const names, secrets = 4, 10
-	const unread = "the capture can't be read after frame 1: "
+	const unread = "cannot read the capture after frame 1: "
 	const contradict = unread + "a block's lengths contradict each other"
 	tests := []struct {
 		name string
@@ -153,7 +156,7 @@ func TestHostile(t *testing.T) {
 		{"no such interface", block(enhancedPacket, words(7, 0, 0, 0, 0)),
 			unread + "Interface id 7 not present in section (have only 1 interfaces)"},
 		{"a simple packet", block(simplePacket, words(44), arp),
-			unread + "its frames are in simple packet blocks, which don't say when they were captured"},
+			unread + "its frames are in simple packet blocks, which have no time: only --learn reads them"},
 		{"names and secrets", append(block(names, words(0)), block(secrets, words(0, 0))...), ""},
 		{"names with wrong lengths", block(names, words(0xffff_0001, 0)), ""},
 		{"another section", append(bytes.Clone(ngSection), ngEthernet...), ""},
@@ -186,16 +189,18 @@ func TestNoCapture(t *testing.T) {
 		capture []byte
 		said    string
 	}{
-		{"nothing", nil, "error: there is nothing in it: not even the header of a capture"},
+		{"nothing", nil, "error: the file is empty"},
 		{"text", []byte("networks:\n  lab: {attach: {bridge: br0}}\n"),
-			"error: this is no capture in the pcap or pcapng format (Unknown magic 7774656e)"},
-		{"short", []byte{0xd4}, "error: this is no capture in the pcap or pcapng format (EOF)"},
-		{"compressed twice", compressed(t, compressed(t, huge)), "error: it is compressed twice"},
+			"error: not a capture in the pcap or pcapng format (Unknown magic 7774656e)"},
+		{"short", []byte{0xd4}, "error: not a capture in the pcap or pcapng format (EOF)"},
+		{"xz", []byte("\xfd7zXZ\x00\x00"), "error: the file is compressed by xz: xzcat FILE | arpfabric replay ... -"},
+		{"zstd", []byte("\x28\xb5\x2f\xfd\x24"), "error: the file is compressed by zstd: zstdcat FILE | arpfabric replay ... -"},
+		{"compressed twice", compressed(t, compressed(t, huge)), "error: the file is compressed twice"},
 		{"a frame of 4 GB", append(huge, words(0, 0, 0xffff_0000, 0xffff_0000)...),
-			"error: the capture can't be read up to its first frame: capture length exceeds snap length: 4294901760 > 262144"},
+			"error: cannot read the capture up to its first frame: capture length exceeds snap length: 4294901760 > 262144"},
 		{"a section alone", ngSection, ""},
 		{"a section and damage", append(bytes.Clone(ngSection), words(interfaceBlock, 33, 0)...),
-			"error: the capture can't be read up to its first frame: a block is 33 bytes long"},
+			"error: cannot read the capture up to its first frame: a block is 33 bytes long"},
 		{"an interface and no whole frame", slices.Concat(ngSection, ngEthernet, words(enhancedPacket, 64, 0)),
 			"error: the capture is cut off before its first frame"},
 	}
@@ -208,7 +213,7 @@ func TestNoCapture(t *testing.T) {
 	}
 }
 
-// endless repeats one piece of a capture after its beginning.
+// endless reads the beginning of a capture, and then repeats one piece of it.
 type endless struct {
 	begin, again []byte
 	times        int
@@ -229,7 +234,7 @@ func (e *endless) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// TestMemory reads 64 megabytes of what could be kept, and sees that it isn't.
+// TestMemory reads 64 MB of blocks that pcapgo would keep, and expects no growth.
 func TestMemory(t *testing.T) {
 	const most = 32 << 20
 	one := ngFrame(44, 44, append(seed()[0].frame, 0, 0))
@@ -248,7 +253,7 @@ func TestMemory(t *testing.T) {
 			runtime.GC()
 			runtime.ReadMemStats(&before)
 			c, err := openCapture(in)
-			must(t, err)
+			labtest.Must(t, err)
 			if said, err := c.each(t.Context(), func(frame) {}); err != nil || len(said) > 0 {
 				t.Fatal(said, err)
 			}
@@ -262,7 +267,7 @@ func TestMemory(t *testing.T) {
 	}
 }
 
-// TestPending holds that only so many requests are kept, however many there are.
+// TestPending expects at most maxPending requests to be kept.
 func TestPending(t *testing.T) {
 	c := newComparison()
 	for i := range 3 * maxPending {

@@ -6,40 +6,41 @@ import (
 	"time"
 
 	"github.com/arpfabric/arpfabric/responder"
+	"github.com/arpfabric/arpfabric/responder/registry"
 	"github.com/mdlayher/arp"
 )
 
 const (
-	// window is how long after a request its answer may come, by the clock of the capture. Hosts ask again
-	// after a second, which is the same question to a comparison.
+	// window is the longest time between a request and its answer, by the clock of the capture. Hosts repeat a request
+	// after a second; a comparison counts the repetitions as one question.
 	window = 5 * time.Second
 
-	// maxPending is how many requests are kept at once for their answers.
+	// maxPending is the number of requests that are kept while they wait for answers.
 	maxPending = 1 << 16
 )
 
-// A question is what makes requests one and the same, whose answer a reply is.
+// A question identifies a request, its repetitions, and the replies that answer it.
 type question struct {
-	asker         responder.MAC
-	sender, asked netip.Addr // sender is 0.0.0.0 in a probe
-	tag           uint16
+	requester      registry.MAC
+	sender, target netip.Addr // sender is 0.0.0.0 in a probe
+	tag            uint16
 }
 
-// A pending question has been asked, and may be answered, or answered once more.
+// A pending question may still get an answer, or another one.
 type pending struct {
 	question
 	at       time.Time
 	reason   responder.Reason
-	here     responder.MAC // in the fabric's answer; zero where it is silent
-	answered bool          // in the capture...
-	there    responder.MAC // ...lastly with this one
+	ours     registry.MAC // the MAC in the fabric's answer; zero if it gives none
+	answered bool         // in the capture
+	captured registry.MAC // the MAC in the last captured answer
 }
 
-// repeat notes that the question has been asked again. The fabric is silent if it answers none of the requests.
-func (p *pending) repeat(at time.Time, reason responder.Reason, here responder.MAC) {
+// repeat records a repetition of the request. The fabric gives no answer only if it answers none of the repetitions.
+func (p *pending) repeat(at time.Time, reason responder.Reason, ours registry.MAC) {
 	p.at = at
-	if p.here == (responder.MAC{}) {
-		p.reason, p.here = reason, here
+	if p.ours == (registry.MAC{}) {
+		p.reason, p.ours = reason, ours
 	}
 }
 
@@ -48,78 +49,77 @@ type outcome string
 
 // The outcomes.
 const (
-	same       outcome = "same answer"
-	other      outcome = "other answer"
-	silentHere outcome = "answered there, silent here"
-	repeated   outcome = "answered again"
+	same         outcome = "same answer"
+	other        outcome = "other answer"
+	capturedOnly outcome = "answered in the capture only"
+	repeated     outcome = "answered again"
 )
 
 // A comparison matches requests with the replies that answer them in the capture.
 type comparison struct {
 	pending map[question]*list.Element
-	order   list.List // of *pending, the one asked last at the back
+	order   list.List // of *pending, the latest request at the back
 	answers Answers
 
-	others tally[OtherAnswer]
-	silent tally[SilentHere]
+	others       tally[OtherAnswer]
+	capturedOnly tally[CapturedAnswer]
 }
 
 func newComparison() *comparison { return &comparison{pending: map[question]*list.Element{}} }
 
-// ask notes what is a request other than an announcement, and what the fabric makes of it. A request that is
-// repeated before there is an answer is the same question still.
-func (c *comparison) ask(p *packet, at time.Time, reason responder.Reason, here responder.MAC) {
+// ask records a request, with the fabric's reason and answer. It ignores replies and announcements. A request that is
+// repeated before its answer is the same question.
+func (c *comparison) ask(p *packet, at time.Time, reason responder.Reason, ours registry.MAC) {
 	if p.Operation != arp.OperationRequest || p.SenderIP == p.TargetIP {
 		return
 	}
-	q := question{responder.MAC(p.SenderHardwareAddr), p.SenderIP, p.TargetIP, p.tag}
+	q := question{registry.MAC(p.SenderHardwareAddr), p.SenderIP, p.TargetIP, p.tag}
 	if element := c.pending[q]; element != nil {
 		if asked := element.Value.(*pending); !asked.answered {
-			asked.repeat(at, reason, here)
+			asked.repeat(at, reason, ours)
 			c.order.MoveToBack(element)
 			return
 		}
 		c.forget(element)
 	}
 	if len(c.pending) == maxPending {
-		c.crowdOut()
+		c.evictOldest()
 	}
-	c.pending[q] = c.order.PushBack(&pending{question: q, at: at, reason: reason, here: here})
+	c.pending[q] = c.order.PushBack(&pending{question: q, at: at, reason: reason, ours: ours})
 }
 
-// answer compares what is a reply to a pending question with the fabric's answer. It returns false where it is
-// none.
+// answer compares a reply to a pending question with the fabric's answer. It returns false for any other packet.
 func (c *comparison) answer(p *packet) (outcome, bool) {
 	if p.Operation != arp.OperationReply {
 		return "", false
 	}
-	element := c.pending[question{responder.MAC(p.TargetHardwareAddr), p.TargetIP, p.SenderIP, p.tag}]
+	element := c.pending[question{registry.MAC(p.TargetHardwareAddr), p.TargetIP, p.SenderIP, p.tag}]
 	if element == nil {
 		return "", false
 	}
-	asked, there := element.Value.(*pending), responder.MAC(p.SenderHardwareAddr)
-	if asked.answered && asked.there == there {
+	asked, captured := element.Value.(*pending), registry.MAC(p.SenderHardwareAddr)
+	if asked.answered && asked.captured == captured {
 		return repeated, true
 	}
-	asked.answered, asked.there = true, there
+	asked.answered, asked.captured = true, captured
 	return c.compare(asked), true
 }
 
 func (c *comparison) compare(p *pending) outcome {
-	switch p.here {
-	case p.there:
+	switch p.ours {
+	case p.captured:
 		c.answers.Same++
 		return same
-	case responder.MAC{}:
-		c.answers.SilentHere++
-		c.silent.add(SilentHere{
-			Address: p.asked, There: p.there.String(),
-			Asker: p.asker.String(), Sender: p.sender, Reason: p.reason.String(),
+	case registry.MAC{}:
+		c.answers.CapturedOnly++
+		c.capturedOnly.add(CapturedAnswer{
+			Address: p.target, Captured: p.captured.String(),
+			Requester: p.requester.String(), Sender: p.sender, Reason: p.reason.String(),
 		})
-		return silentHere
+		return capturedOnly
 	}
 	c.answers.Other++
-	c.others.add(OtherAnswer{Address: p.asked, Here: p.here.String(), There: p.there.String()})
+	c.others.add(OtherAnswer{Address: p.target, Ours: p.ours.String(), Captured: p.captured.String()})
 	return other
 }
 
@@ -133,31 +133,31 @@ func (c *comparison) expire(now time.Time) {
 	}
 }
 
-// finish closes all questions: the capture is at its end.
+// finish closes all questions at the end of the capture.
 func (c *comparison) finish() {
 	for front := c.order.Front(); front != nil; front = c.order.Front() {
 		c.close(front)
 	}
 }
 
-// close counts a question that was never answered, and forgets it.
+// close removes a question. If the capture has no answer to it, close counts that.
 func (c *comparison) close(element *list.Element) {
 	p := element.Value.(*pending)
 	switch {
 	case p.answered:
-	case p.here == responder.MAC{}:
-		c.answers.SilentInBoth++
+	case p.ours == registry.MAC{}:
+		c.answers.Neither++
 	default:
-		c.answers.SilentThere++
+		c.answers.OursOnly++
 	}
 	c.forget(element)
 }
 
-// crowdOut makes room for another question.
-func (c *comparison) crowdOut() {
+// evictOldest removes the oldest question to make room for another.
+func (c *comparison) evictOldest() {
 	oldest := c.order.Front()
 	if !oldest.Value.(*pending).answered {
-		c.answers.NotWaitedFor++
+		c.answers.NotCompared++
 	}
 	c.forget(oldest)
 }
@@ -167,7 +167,7 @@ func (c *comparison) forget(element *list.Element) {
 	c.order.Remove(element)
 }
 
-// otherAnswers lists the answers that are not the fabric's.
+// otherAnswers lists the captured answers that differ from the fabric's.
 func (c *comparison) otherAnswers() []OtherAnswer {
 	rows := []OtherAnswer{}
 	for row, times := range c.others.all() {
@@ -177,10 +177,10 @@ func (c *comparison) otherAnswers() []OtherAnswer {
 	return rows
 }
 
-// silentHere lists the answers where the fabric is silent.
-func (c *comparison) silentHere() []SilentHere {
-	rows := []SilentHere{}
-	for row, times := range c.silent.all() {
+// capturedAnswers lists the captured answers where the fabric gives none.
+func (c *comparison) capturedAnswers() []CapturedAnswer {
+	rows := []CapturedAnswer{}
+	for row, times := range c.capturedOnly.all() {
 		row.Times = times
 		rows = append(rows, row)
 	}

@@ -1,15 +1,14 @@
-// Package replay says what the fabric would have done with the frames of a capture, and holds it against the
-// answers that are in the capture.
+// Package replay evaluates the frames of a capture: it decides about them as the fabric does, and compares the fabric's
+// answers with those in the capture.
 //
-// [Run] reads pcap and pcapng as a stream, decides about each ARP frame with the responder that the daemon decides
-// with, and returns a [Summary]. [Learn] reads the same and returns the bindings that the capture shows. Both need
-// no more memory for a large capture than for a small one: what they keep is bounded, and what is beyond the bounds
-// is counted.
+// [Run] reads pcap and pcapng as a stream, decides about each ARP frame with the daemon's responder, and returns a
+// [Summary]. [Learn] reads the same formats and returns the bindings that the capture shows. The memory that both need
+// does not depend on the size of the capture: what they keep is bounded, and they count what exceeds the bounds.
 //
-// A capture has frames of all directions, and doesn't say which ports they went through. So every frame is judged
-// as a guest's, from the port that its sender's binding names, if it names one. A reply that answers a request of
-// the capture is no guest's reply: it is what the fabric's own answer is compared with.
+// A capture has frames of all directions, and does not tell their ports. So every frame is evaluated as a guest's, from
+// the port that its sender's binding names, if it names one. A reply that answers a request in the capture is not
+// evaluated as a guest's reply; it is compared with the fabric's answer.
 //
-// The package does not look at the machine, send anything, or know what only the running fabric does: rate limits,
-// uplinks, and the host's own addresses.
+// The package does not look at the machine and sends nothing. It does not know the state of a running fabric: rate
+// limits, uplinks, and the host's own addresses.
 package replay

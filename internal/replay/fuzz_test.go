@@ -3,6 +3,7 @@ package replay
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"io"
 	"path/filepath"
 	"runtime/metrics"
@@ -12,8 +13,8 @@ import (
 	"github.com/gopacket/gopacket/layers"
 )
 
-// FuzzReplay takes any bytes for a capture. Whatever they are, every frame is accounted for, what is said can be shown,
-// what is learned loads, and the memory that is taken is in proportion to the capture.
+// FuzzReplay replays any bytes as a capture. It expects every frame to be counted, messages to be printable, the learned
+// configuration to load, and the memory to be proportional to the capture's size.
 func FuzzReplay(f *testing.F) {
 	plain := pcap(f, layers.LinkTypeEthernet, mixed())
 	f.Add(plain)
@@ -21,6 +22,12 @@ func FuzzReplay(f *testing.F) {
 	f.Add(swapped(plain))
 	f.Add(pcap(f, layers.LinkTypeLinuxSLL2, seed()))
 	f.Add(pcapng(f, mixed(), layers.LinkTypeEthernet, layers.LinkTypeLinuxSLL))
+	patched := pcapFile{order: binary.LittleEndian, magic: pcapPatched, minor: 4, extra: patchedExtra}
+	f.Add(patched.write(seed()))
+	old := pcapFile{order: binary.BigEndian, magic: pcapMicroseconds, minor: 2, swapped: true}
+	f.Add(old.write(mixed()))
+	f.Add(pcap(f, layers.LinkTypeLinuxSLL, each(cooked(layers.LinkTypeLinuxSLL, cookedBroadcast, hardwareEthernet, seed()[0].frame))))
+	f.Add(bytes.Join([][]byte{ngSection, ngEthernet, block(simplePacket, words(42), make([]byte, 44))}, nil))
 	commented := ngFrame(44, 44, make([]byte, 44), option(1, []byte("hello")))
 	f.Add(bytes.Join([][]byte{ngSection, ngEthernet, commented}, nil))
 	f.Add(bytes.Join([][]byte{ngSection, ngEthernet, block(oldPacket, words(0, 0, 0, 0xffff_fff0, 0xffff_fff0))}, nil))
@@ -43,21 +50,21 @@ func FuzzReplay(f *testing.F) {
 		if err == nil {
 			checkSummary(t, s, lines.String())
 		} else if strings.ContainsAny(err.Error(), "\n\x1b") {
-			t.Fatalf("an error that can't be shown: %q", err)
+			t.Fatalf("an error that cannot be printed: %q", err)
 		}
 	})
 }
 
 func checkSummary(t *testing.T, s *Summary, lines string) {
-	judged := 0
+	evaluated := 0
 	for _, v := range s.Verdicts {
-		judged += v.Frames
+		evaluated += v.Frames
 	}
-	if n := s.Frames; n.ARP != judged+n.Answers || n.Read != n.ARP+n.Cut+n.NotARP+n.NotEthernet {
-		t.Fatalf("%+v do not add up, with %d judged", n, judged)
+	if n := s.Frames; n.ARP != evaluated+n.Answers || n.Read != n.ARP+n.Cut+n.NotARP+n.NotEthernet {
+		t.Fatalf("%+v do not add up, with %d evaluated", n, evaluated)
 	}
 	a := s.Answers
-	if a.Same+a.Other+a.SilentHere > s.Frames.Answers || a.SilentThere+a.SilentInBoth+a.NotWaitedFor > judged {
+	if a.Same+a.Other+a.CapturedOnly > s.Frames.Answers || a.OursOnly+a.Neither+a.NotCompared > evaluated {
 		t.Fatalf("%+v do not add up with %+v", a, s.Frames)
 	}
 	if n := strings.Count(lines, "\n"); n != s.Frames.ARP+s.Frames.Cut {
@@ -71,7 +78,7 @@ func checkSummary(t *testing.T, s *Summary, lines string) {
 	}
 }
 
-// allocated returns how many bytes have been allocated since the program began.
+// allocated returns the number of bytes that were allocated since the program started.
 func allocated() uint64 {
 	sample := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
 	metrics.Read(sample)

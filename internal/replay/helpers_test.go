@@ -14,6 +14,7 @@ import (
 
 	"github.com/arpfabric/arpfabric/config"
 	"github.com/arpfabric/arpfabric/internal/lab"
+	"github.com/arpfabric/arpfabric/internal/lab/labtest"
 	"github.com/google/go-cmp/cmp"
 	"github.com/gopacket/gopacket"
 	"github.com/gopacket/gopacket/layers"
@@ -22,13 +23,6 @@ import (
 	"github.com/mdlayher/ethernet"
 )
 
-func must(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
 const (
 	gatewayMAC  = "02:00:00:de:54:a8"
 	appMAC      = "02:00:06:de:54:a8"
@@ -36,7 +30,7 @@ const (
 	strangerMAC = "02:00:09:de:54:a8"
 )
 
-// labConfig is the network of the seed capture, with one more guest that is tied to a port.
+// labConfig is the network of the seed capture, with another guest that is tied to a port.
 const labConfig = `networks:
   lab:
     attach: {bridge: br0}
@@ -53,12 +47,12 @@ func load(t testing.TB, text string) *config.Network {
 	return loadAt(t, filepath.Join(t.TempDir(), "lab.yaml"), text)
 }
 
-// loadAt does it by way of a file.
+// loadAt writes the configuration to a file and loads that.
 func loadAt(t testing.TB, path, text string) *config.Network {
 	t.Helper()
-	must(t, os.WriteFile(path, []byte(text), 0o600))
+	labtest.Write(t, path, text)
 	c, err := config.Load(path)
-	must(t, err)
+	labtest.Must(t, err)
 	return &c.Networks[0]
 }
 
@@ -70,28 +64,24 @@ func parseMAC(s string) net.HardwareAddr {
 	return mac
 }
 
-// request is a broadcast request from a guest.
+// request returns a guest's broadcast request.
 func request(mac, sender, target string) []byte {
-	return lab.ARP{
-		Destination: ethernet.Broadcast, Source: parseMAC(mac), Operation: arp.OperationRequest,
-		SenderHardwareAddr: parseMAC(mac), SenderIP: netip.MustParseAddr(sender),
-		TargetHardwareAddr: make([]byte, 6), TargetIP: netip.MustParseAddr(target),
-	}.Frame()
+	return lab.Request(parseMAC(mac), netip.MustParseAddr(sender), netip.MustParseAddr(target)).Frame()
 }
 
-// probe is what the seed capture has: its target MAC is ff:ff:ff:ff:ff:ff.
+// probe returns a probe as in the seed capture, with the target MAC ff:ff:ff:ff:ff:ff.
 func probe(mac, target string) []byte {
 	frame := request(mac, "0.0.0.0", target)
 	copy(frame[32:38], ethernet.Broadcast)
 	return frame
 }
 
-// reply says to a guest that mac has an address; it is padded as the cloud's are.
-func reply(mac, addr, askerMAC, asker string) []byte {
+// reply returns a reply to a guest that mac has an address, padded as in the cloud VPC.
+func reply(mac, addr, requesterMAC, requester string) []byte {
 	frame := lab.ARP{
-		Destination: parseMAC(askerMAC), Source: parseMAC(mac), Operation: arp.OperationReply,
+		Destination: parseMAC(requesterMAC), Source: parseMAC(mac), Operation: arp.OperationReply,
 		SenderHardwareAddr: parseMAC(mac), SenderIP: netip.MustParseAddr(addr),
-		TargetHardwareAddr: parseMAC(askerMAC), TargetIP: netip.MustParseAddr(asker),
+		TargetHardwareAddr: parseMAC(requesterMAC), TargetIP: netip.MustParseAddr(requester),
 	}.Frame()
 	return append(frame, make([]byte, 60-len(frame))...)
 }
@@ -102,17 +92,17 @@ func tagged(vlan uint16, frame []byte) []byte {
 	return append(append(bytes.Clone(frame[:12]), tag...), frame[12:]...)
 }
 
-// start is when captures begin.
+// start is the time at which captures begin.
 var start = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-// A taken frame is one of a capture that a test makes.
+// A taken frame is a frame of a capture that a test makes.
 type taken struct {
 	after time.Duration // since start
 	frame []byte
-	lost  int // bytes at its end that the capture doesn't have
+	lost  int // bytes at its end that are not in the capture
 }
 
-// each takes a frame every millisecond.
+// each returns frames a millisecond apart.
 func each(frames ...[]byte) []taken {
 	all := make([]taken, len(frames))
 	for i, frame := range frames {
@@ -132,29 +122,29 @@ func pcap(t testing.TB, linkType layers.LinkType, frames []taken) []byte {
 	t.Helper()
 	var out bytes.Buffer
 	w := pcapgo.NewWriter(&out)
-	must(t, w.WriteFileHeader(maxFrame, linkType))
+	labtest.Must(t, w.WriteFileHeader(maxFrame, linkType))
 	for _, f := range frames {
-		must(t, w.WritePacket(f.info(), f.frame[:len(f.frame)-f.lost]))
+		labtest.Must(t, w.WritePacket(f.info(), f.frame[:len(f.frame)-f.lost]))
 	}
 	return out.Bytes()
 }
 
-// pcapng writes a capture in the pcapng format, frames in turn by interfaces of these link types.
+// pcapng writes a capture in the pcapng format, with the frames in turn on interfaces of these link types.
 func pcapng(t testing.TB, frames []taken, linkTypes ...layers.LinkType) []byte {
 	t.Helper()
 	var out bytes.Buffer
 	w, err := pcapgo.NewNgWriter(&out, linkTypes[0])
-	must(t, err)
+	labtest.Must(t, err)
 	for _, linkType := range linkTypes[1:] {
 		_, err := w.AddInterface(pcapgo.NgInterface{Name: "eth1", LinkType: linkType, SnapLength: maxFrame})
-		must(t, err)
+		labtest.Must(t, err)
 	}
 	for i, f := range frames {
 		info := f.info()
 		info.InterfaceIndex = i % len(linkTypes)
-		must(t, w.WritePacket(info, f.frame[:len(f.frame)-f.lost]))
+		labtest.Must(t, w.WritePacket(info, f.frame[:len(f.frame)-f.lost]))
 	}
-	must(t, w.Flush())
+	labtest.Must(t, w.Flush())
 	return out.Bytes()
 }
 
@@ -163,7 +153,7 @@ func run(t testing.TB, capture []byte) (*Summary, string) {
 	t.Helper()
 	var lines bytes.Buffer
 	s, err := Run(context.Background(), bytes.NewReader(capture), load(t, labConfig), &lines)
-	must(t, err)
+	labtest.Must(t, err)
 	return s, lines.String()
 }
 
@@ -173,10 +163,10 @@ var update = flag.Bool("update", false, "write the files in testdata anew")
 func checkGolden(t *testing.T, name, got string) {
 	t.Helper()
 	if *update {
-		must(t, os.WriteFile(filepath.Join("testdata", name), []byte(got), 0o644))
+		labtest.Must(t, os.WriteFile(filepath.Join("testdata", name), []byte(got), 0o644))
 	}
 	want, err := os.ReadFile(filepath.Join("testdata", name))
-	must(t, err)
+	labtest.Must(t, err)
 	if diff := cmp.Diff(string(want), got); diff != "" {
 		t.Errorf("%s (-want +got):\n%s", name, diff)
 	}
@@ -185,13 +175,13 @@ func checkGolden(t *testing.T, name, got string) {
 func text(t *testing.T, s *Summary) string {
 	t.Helper()
 	var out bytes.Buffer
-	must(t, s.WriteText(&out))
+	labtest.Must(t, s.WriteText(&out))
 	return out.String()
 }
 
 func asJSON(t *testing.T, s *Summary) string {
 	t.Helper()
 	var out bytes.Buffer
-	must(t, s.WriteJSON(&out))
+	labtest.Must(t, s.WriteJSON(&out))
 	return out.String()
 }

@@ -12,11 +12,11 @@ import (
 	"time"
 )
 
-// maxConflicts is how many addresses with several MACs are listed.
+// maxConflicts is the number of addresses with several MACs that are listed.
 const maxConflicts = 1000
 
-// Write writes a configuration with the bindings, by address. An address that several MACs claim is left to the reader
-// to decide about: its lines are comments.
+// Write writes a configuration with the bindings, by address. If several MACs use an address, its lines are comments, and
+// the reader must choose one.
 func (l *Learned) Write(out io.Writer) error {
 	w := bufio.NewWriter(out)
 	l.writeHead(w)
@@ -43,21 +43,21 @@ func (l *Learned) Write(out io.Writer) error {
 }
 
 func (l *Learned) writeHead(w io.Writer) {
-	fmt.Fprintf(w, "# Learned from %d ARP frames. Whoever sent any is in here, by right or not: "+
-		"read it before you use it.\n", l.shown)
-	var nothing []string
+	fmt.Fprintf(w, "# Learned from %d ARP frames. Every sender is listed, legitimate or not: "+
+		"check it before you use it.\n", l.shown)
+	var without []string
 	for _, v := range l.leftOut.verdicts() {
-		nothing = append(nothing, fmt.Sprintf("%d %s", v.Frames, v.Reason))
+		without = append(without, fmt.Sprintf("%d %s", v.Frames, v.Reason))
 	}
 	if l.cut > 0 {
-		nothing = append(nothing, fmt.Sprintf("%d cut by the capture", l.cut))
+		without = append(without, fmt.Sprintf("%d truncated in the capture", l.cut))
 	}
-	if len(nothing) > 0 {
-		fmt.Fprintf(w, "# Frames that show no binding: %s.\n", strings.Join(nothing, ", "))
+	if len(without) > 0 {
+		fmt.Fprintf(w, "# Frames that show no binding: %s.\n", strings.Join(without, ", "))
 	}
-	if l.notTaken > 0 {
+	if l.overLimit > 0 {
 		fmt.Fprintf(w, "# warning: %d frames left out: more than %d addresses, or than %d MACs of one address\n",
-			l.notTaken, maxAddresses, maxClaimants)
+			l.overLimit, maxAddresses, maxClaimants)
 	}
 	for _, warning := range l.warnings {
 		fmt.Fprintf(w, "# warning: %s\n", warning)
@@ -65,7 +65,7 @@ func (l *Learned) writeHead(w io.Writer) {
 	fmt.Fprint(w, "networks:\n  learned:\n    attach: {bridge: br0}\n")
 }
 
-// hasBinding reports whether any address has one MAC alone.
+// hasBinding reports whether any address has exactly one MAC.
 func (l *Learned) hasBinding() bool {
 	for _, claimants := range l.addresses {
 		if len(claimants) == 1 {
@@ -79,14 +79,16 @@ func writeConflict(w io.Writer, addr netip.Addr, claimants []claimant) {
 	slices.SortStableFunc(claimants, func(a, b claimant) int {
 		return cmp.Or(b.last.Compare(a.last), cmp.Compare(b.frames, a.frames))
 	})
-	fmt.Fprintf(w, "      # %d MACs say that they have %s. Keep one of these lines, without its \"# \":\n",
+	fmt.Fprintf(w, "      # %d MACs use %s. Keep one of these lines, without its \"# \":\n",
 		len(claimants), addr)
 	for _, c := range claimants {
 		frames := "1 frame"
 		if c.frames != 1 {
 			frames = fmt.Sprintf("%d frames", c.frames)
 		}
-		fmt.Fprintf(w, "      # %s: \"%s\" # %s, last seen %s\n",
-			addr, c.mac, frames, c.last.UTC().Format(time.RFC3339))
+		if c.last.Unix() != 0 { // simple packet blocks of pcapng have no time
+			frames += ", last seen " + c.last.UTC().Format(time.RFC3339)
+		}
+		fmt.Fprintf(w, "      # %s: \"%s\" # %s\n", addr, c.mac, frames)
 	}
 }

@@ -9,10 +9,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/arpfabric/arpfabric/internal/lab/labtest"
 	"github.com/gopacket/gopacket/layers"
 )
 
-// onPage is the capture that docs/replay.md shows what becomes of.
+// onPage is the capture whose replay docs/replay.md shows.
 func onPage() []taken {
 	const app, db, old = "10.239.0.101", "10.239.0.102", "10.239.0.9"
 	const oldMAC = "02:00:0a:de:54:a8"
@@ -26,25 +27,25 @@ func onPage() []taken {
 	), taken{after: time.Second, frame: request(dbMAC, db, "10.239.0.1"), lost: 20})
 }
 
-// TestPage holds that what docs/replay.md shows and explains is what there is.
+// TestPage expects docs/replay.md to show the actual output, and to explain every name in JSON.
 func TestPage(t *testing.T) {
 	page, err := os.ReadFile("../../docs/replay.md")
-	must(t, err)
+	labtest.Must(t, err)
 	capture := pcap(t, layers.LinkTypeEthernet, onPage())
 	s, lines := run(t, capture)
 	l, err := Learn(context.Background(), bytes.NewReader(capture))
-	must(t, err)
+	labtest.Must(t, err)
 	var learned bytes.Buffer
-	must(t, l.Write(&learned))
+	labtest.Must(t, l.Write(&learned))
 	for what, shown := range map[string]string{
 		"configuration": labConfig, "lines": lines, "summary": text(t, s), "what is learned": learned.String(),
 	} {
 		if !bytes.Contains(page, []byte("\n"+shown+"```")) {
-			t.Errorf("the page doesn't show the %s:\n%s", what, shown)
+			t.Errorf("the page does not show the %s:\n%s", what, shown)
 		}
 	}
 	var names any
-	must(t, json.Unmarshal([]byte(asJSON(t, s)), &names))
+	labtest.Must(t, json.Unmarshal([]byte(asJSON(t, s)), &names))
 	checkNames(t, string(page), "", names)
 }
 

@@ -11,6 +11,7 @@ import (
 func (s *Summary) WriteJSON(out io.Writer) error {
 	encoder := json.NewEncoder(out)
 	encoder.SetIndent("", "  ")
+	encoder.SetEscapeHTML(false) // no \u003e for >
 	return encoder.Encode(s)
 }
 
@@ -21,7 +22,7 @@ func (s *Summary) WriteText(out io.Writer) error {
 	s.writeVerdicts(w)
 	s.writeAnswers(w)
 	s.writeOtherAnswers(w)
-	s.writeSilentHere(w)
+	s.writeCapturedOnly(w)
 	for i, warning := range s.Warnings {
 		if i == 0 {
 			fmt.Fprintln(w)
@@ -31,16 +32,16 @@ func (s *Summary) WriteText(out io.Writer) error {
 	return w.Flush()
 }
 
-// row writes a number, right-aligned, and what it counts.
+// row writes a right-aligned count and the other cells of a row.
 func row(w io.Writer, n int, cells string) { fmt.Fprintf(w, "%9d  %s\n", n, cells) }
 
-// title begins a table, whose first column counts.
+// title writes the title and the heading of a table. Its first column is a count.
 func title(w io.Writer, text, count, cells string) {
 	fmt.Fprintf(w, "\n%s\n\n%9s  %s\n", text, count, cells)
 }
 
 func (s *Summary) writeVerdicts(w io.Writer) {
-	title(w, "What the fabric would have done", "FRAMES", "ACTION\tREASON")
+	title(w, "Verdicts of the fabric", "FRAMES", "ACTION\tREASON")
 	for _, v := range s.Verdicts {
 		row(w, v.Frames, v.Action+"\t"+v.Reason)
 	}
@@ -48,42 +49,42 @@ func (s *Summary) writeVerdicts(w io.Writer) {
 		row(w, s.Frames.Answers, "\tanswers to requests in the capture, compared below")
 	}
 	if s.Frames.Cut > 0 {
-		row(w, s.Frames.Cut, "\tcut by the capture, not judged")
+		row(w, s.Frames.Cut, "\ttruncated in the capture, not evaluated")
 	}
 }
 
 func (s *Summary) writeAnswers(w io.Writer) {
-	title(w, "The answers in the capture (there), and the fabric's (here)", "ANSWERS", "COMPARED")
+	title(w, "Answers in the capture, compared with the fabric's", "ANSWERS", "COMPARED")
 	row(w, s.Answers.Same, "same answer")
 	row(w, s.Answers.Other, "other answer")
-	row(w, s.Answers.SilentHere, "answered there, silent here")
-	row(w, s.Answers.SilentThere, "silent there, answered here")
-	row(w, s.Answers.SilentInBoth, "silent in both")
+	row(w, s.Answers.CapturedOnly, string(capturedOnly))
+	row(w, s.Answers.OursOnly, "answered by the fabric only")
+	row(w, s.Answers.Neither, "not answered")
 }
 
 func (s *Summary) writeOtherAnswers(w io.Writer) {
 	if len(s.OtherAnswers) == 0 {
 		return
 	}
-	title(w, "Other answers", "TIMES", "ADDRESS\tHERE\tTHERE")
+	title(w, "Other answers", "TIMES", "ADDRESS\tFABRIC\tCAPTURE")
 	for _, r := range s.OtherAnswers {
-		row(w, r.Times, fmt.Sprintf("%s\t%s\t%s", r.Address, r.Here, r.There))
+		row(w, r.Times, fmt.Sprintf("%s\t%s\t%s", r.Address, r.Ours, r.Captured))
 	}
 	andMore(w, s.MoreOtherAnswers)
 }
 
-func (s *Summary) writeSilentHere(w io.Writer) {
-	if len(s.SilentHere) == 0 {
+func (s *Summary) writeCapturedOnly(w io.Writer) {
+	if len(s.CapturedOnly) == 0 {
 		return
 	}
-	title(w, "Answered there, silent here", "TIMES", "ADDRESS\tTHERE\tASKED BY\tWITH ADDRESS\tREASON HERE")
-	for _, r := range s.SilentHere {
-		row(w, r.Times, fmt.Sprintf("%s\t%s\t%s\t%s\t%s", r.Address, r.There, r.Asker, r.Sender, r.Reason))
+	title(w, "Answered in the capture only", "TIMES", "ADDRESS\tCAPTURE\tREQUESTER\tSENDER\tREASON")
+	for _, r := range s.CapturedOnly {
+		row(w, r.Times, fmt.Sprintf("%s\t%s\t%s\t%s\t%s", r.Address, r.Captured, r.Requester, r.Sender, r.Reason))
 	}
-	andMore(w, s.MoreSilentHere)
+	andMore(w, s.MoreCapturedOnly)
 }
 
-// andMore says how many times more there were than those that a list has.
+// andMore writes the number of answers that are not in a list.
 func andMore(w io.Writer, n int) {
 	if n > 0 {
 		fmt.Fprintf(w, "\nand %d more\n", n)

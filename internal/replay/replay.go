@@ -9,18 +9,18 @@ import (
 	"github.com/arpfabric/arpfabric/responder"
 )
 
-// Run judges the frames of a capture as the fabric would those of a network's guests. Where lines is not nil, it gets a
-// line for each ARP frame. When ctx is done, the capture is taken to end there.
+// Run evaluates the frames of a capture as those of a network's guests. If lines is not nil, Run writes a line to it for
+// each ARP frame. When ctx is done, Run stops reading and returns the summary up to there.
 //
-// An error says that nothing was judged: in holds no capture of Ethernet frames, or none that can be read.
-// What is wrong later on, such as a capture that is cut off, is among the summary's warnings.
+// Run returns an error if nothing was evaluated, because in is not a capture of Ethernet frames or cannot be read. Later
+// errors, such as a truncated capture, are among the summary's warnings.
 func Run(ctx context.Context, in io.Reader, network *config.Network, lines io.Writer) (*Summary, error) {
 	c, err := openCapture(in)
 	if err != nil {
 		return nil, err
 	}
 	r := &replay{
-		judge: newJudge(network), comparison: newComparison(), counts: counts{}, lines: lines,
+		evaluator: newEvaluator(network), comparison: newComparison(), counts: counts{}, lines: lines,
 		summary: Summary{Network: network.Name, Warnings: []string{}},
 	}
 	warnings, err := c.each(ctx, r.frame)
@@ -30,37 +30,43 @@ func Run(ctx context.Context, in io.Reader, network *config.Network, lines io.Wr
 	return r.finish(c, warnings), nil
 }
 
-// A replay is what Run has in hand.
+// A replay is the state of Run.
 type replay struct {
-	judge      *judge
+	evaluator  *evaluator
 	comparison *comparison
 	counts     counts
 	summary    Summary
 	lines      io.Writer
 }
 
-// frame judges one frame, or takes it for an answer.
+// frame evaluates one frame, or compares it with the fabric's answer.
 func (r *replay) frame(f frame) {
-	v, here := r.judge.decide(f.data)
-	if v.Reason == responder.NotARP {
+	data, ok := r.evaluator.inVLAN(f.data)
+	if !ok {
+		r.summary.Frames.OtherVLAN++
+		return
+	}
+	v, ours := r.evaluator.decide(data)
+	if v.Reason == responder.NotARP || f.hasNoType() {
 		r.summary.Frames.NotARP++
 		return
 	}
-	p, ok := packetOf(f.data)
+	p, ok := packetOf(data)
 	if !ok && f.cut {
 		r.summary.Frames.Cut++
-		r.line(f, "cut by the capture")
+		r.line(f, "truncated in the capture")
 		return
 	}
 	r.summary.Frames.ARP++
 	if ok && v.Reason != responder.Malformed {
+		// Old questions expire first, so that a late reply is not taken for an answer.
 		r.comparison.expire(f.at)
 		if outcome, ok := r.comparison.answer(&p); ok {
 			r.summary.Frames.Answers++
 			r.line(f, string(outcome))
 			return
 		}
-		r.comparison.ask(&p, f.at, v.Reason, here)
+		r.comparison.ask(&p, f.at, v.Reason, ours)
 	}
 	r.counts.add(v)
 	r.line(f, v.Action.String()+" "+v.Reason.String())
@@ -72,7 +78,7 @@ func (r *replay) line(f frame, words string) {
 	}
 }
 
-// finish closes the comparison and fills in the summary.
+// finish ends the comparison and fills in the summary.
 func (r *replay) finish(c *capture, warnings []string) *Summary {
 	r.comparison.finish()
 	s := &r.summary
@@ -81,9 +87,12 @@ func (r *replay) finish(c *capture, warnings []string) *Summary {
 	s.Verdicts = r.counts.verdicts()
 	s.Answers = r.comparison.answers
 	s.OtherAnswers, s.MoreOtherAnswers = r.comparison.otherAnswers(), r.comparison.others.more
-	s.SilentHere, s.MoreSilentHere = r.comparison.silentHere(), r.comparison.silent.more
+	s.CapturedOnly, s.MoreCapturedOnly = r.comparison.capturedAnswers(), r.comparison.capturedOnly.more
 	s.Warnings = append(s.Warnings, warnings...)
-	if n := s.Answers.NotWaitedFor; n > 0 {
+	if n := s.Frames.OtherVLAN; n > 0 {
+		s.Warnings = append(s.Warnings, fmt.Sprintf("%d frames are of other VLANs than %d and were not evaluated", n, r.evaluator.vlan))
+	}
+	if n := s.Answers.NotCompared; n > 0 {
 		s.Warnings = append(s.Warnings, fmt.Sprintf(
 			"%d requests were not compared: more than %d were unanswered within %v", n, maxPending, window))
 	}

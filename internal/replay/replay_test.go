@@ -10,11 +10,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/arpfabric/arpfabric/internal/lab/labtest"
 	"github.com/google/go-cmp/cmp"
 	"github.com/gopacket/gopacket/layers"
 )
 
-// seed is what was captured in guest 10.239.0.101 of a cloud's subnet.
+// seed is a capture in guest 10.239.0.101 of a cloud VPC's subnet.
 func seed() []taken {
 	return each(
 		request(appMAC, "10.239.0.101", "10.239.0.1"), reply(gatewayMAC, "10.239.0.1", appMAC, "10.239.0.101"),
@@ -25,7 +26,7 @@ func seed() []taken {
 	)
 }
 
-// mixed has a frame of everything that a replay tells apart.
+// mixed has a frame of each kind that a replay distinguishes.
 func mixed() []taken {
 	const app, db = "10.239.0.101", "10.239.0.102"
 	frames := each(
@@ -71,7 +72,7 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// TestFormats holds that it doesn't matter how a capture is written.
+// TestFormats expects the same result from all formats of a capture.
 func TestFormats(t *testing.T) {
 	plain := pcap(t, layers.LinkTypeEthernet, mixed())
 	want, wantLines := run(t, plain)
@@ -93,7 +94,7 @@ func TestFormats(t *testing.T) {
 	}
 }
 
-// swapped turns the byte order of a pcap file.
+// swapped reverses the byte order of a pcap file.
 func swapped(capture []byte) []byte {
 	out := bytes.Clone(capture)
 	swap := func(at, n int) {
@@ -117,7 +118,7 @@ func swapped(capture []byte) []byte {
 	return out
 }
 
-// nanoseconds makes the times of a pcap file nanoseconds. It shortens them a thousandfold.
+// nanoseconds marks the times of a pcap file as nanoseconds, which divides them by a thousand.
 func nanoseconds(capture []byte) []byte {
 	out := bytes.Clone(capture)
 	binary.LittleEndian.PutUint32(out, 0xa1b23c4d)
@@ -129,8 +130,8 @@ func compressed(t *testing.T, capture []byte) []byte {
 	var out bytes.Buffer
 	w := gzip.NewWriter(&out)
 	_, err := w.Write(capture)
-	must(t, err)
-	must(t, w.Close())
+	labtest.Must(t, err)
+	labtest.Must(t, w.Close())
 	return out.Bytes()
 }
 
@@ -143,10 +144,10 @@ func TestWindow(t *testing.T) {
 		name   string
 		frames []taken
 		want   Answers
-		as     int // how many replies are taken for answers
+		as     int // number of replies that are compared as answers
 	}{
 		{"in time", []taken{{frame: asked}, {after: window, frame: answered}}, Answers{Same: 1}, 1},
-		{"too late", []taken{{frame: asked}, {after: window + 1000, frame: answered}}, Answers{SilentThere: 1}, 0},
+		{"too late", []taken{{frame: asked}, {after: window + 1000, frame: answered}}, Answers{OursOnly: 1}, 0},
 		{"asked again", []taken{{frame: asked}, {after: window, frame: asked}, {after: 2 * window, frame: answered}},
 			Answers{Same: 1}, 1},
 		{"forged before", []taken{{frame: forged}, {frame: asked}, {frame: answered}}, Answers{Same: 1}, 1},
@@ -156,19 +157,19 @@ func TestWindow(t *testing.T) {
 			Answers{Same: 2}, 2},
 		{"before the request, by the clock", []taken{{after: time.Minute, frame: asked}, {frame: answered}},
 			Answers{Same: 1}, 1},
-		{"before the request", []taken{{frame: answered}, {after: 1000, frame: asked}}, Answers{SilentThere: 1}, 0},
+		{"before the request", []taken{{frame: answered}, {after: 1000, frame: asked}}, Answers{OursOnly: 1}, 0},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			s, _ := run(t, pcap(t, layers.LinkTypeEthernet, tt.frames))
 			if s.Answers != tt.want || s.Frames.Answers != tt.as {
-				t.Errorf("%+v, %d taken for answers; want %+v, %d", s.Answers, s.Frames.Answers, tt.want, tt.as)
+				t.Errorf("%+v, %d compared as answers; want %+v, %d", s.Answers, s.Frames.Answers, tt.want, tt.as)
 			}
 		})
 	}
 }
 
-// TestBounds asks more at once than is kept, and gets more different answers than are listed.
+// TestBounds has more requests at once than are kept, and more different answers than are listed.
 func TestBounds(t *testing.T) {
 	var frames []taken
 	for i := range maxPending + 2 {
@@ -180,12 +181,12 @@ func TestBounds(t *testing.T) {
 		frames = append(frames, taken{frame: reply(mac, fmt.Sprintf("10.0.255.%d", i), appMAC, "10.239.0.101")})
 	}
 	s, _ := run(t, pcap(t, layers.LinkTypeEthernet, frames))
-	want := Answers{SilentHere: maxRows + 3, SilentInBoth: maxPending - maxRows - 3, NotWaitedFor: 2}
+	want := Answers{CapturedOnly: maxRows + 3, Neither: maxPending - maxRows - 3, NotCompared: 2}
 	if diff := cmp.Diff(want, s.Answers); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	if len(s.SilentHere) != maxRows || s.MoreSilentHere != 3 {
-		t.Errorf("%d listed and %d more", len(s.SilentHere), s.MoreSilentHere)
+	if len(s.CapturedOnly) != maxRows || s.MoreCapturedOnly != 3 {
+		t.Errorf("%d listed and %d more", len(s.CapturedOnly), s.MoreCapturedOnly)
 	}
 	out := text(t, s)
 	for _, line := range []string{
@@ -198,13 +199,13 @@ func TestBounds(t *testing.T) {
 	}
 }
 
-// TestInterrupted holds that what was read until then is summed up.
+// TestInterrupted expects the summary of the frames read before the interruption.
 func TestInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	s, err := Run(ctx, bytes.NewReader(pcap(t, layers.LinkTypeEthernet, seed())), load(t, labConfig), nil)
-	must(t, err)
-	want := []string{"interrupted after frame 1: the rest of the capture was not read"}
+	labtest.Must(t, err)
+	want := []string{"interrupted after frame 1; the rest of the capture was not read"}
 	if diff := cmp.Diff(want, s.Warnings); diff != "" {
 		t.Errorf("warnings (-want +got):\n%s", diff)
 	}

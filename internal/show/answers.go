@@ -5,42 +5,110 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/arpfabric/arpfabric/internal/api"
-	"github.com/arpfabric/arpfabric/responder"
 )
 
-// Status writes how a fabric is at a time.
+// Status writes the state of a fabric, with ages as of now.
 func (o *Output) Status(s api.Status, now time.Time) error {
 	c := s.Configuration
 	fmt.Fprintf(o.w, "arpfabric %s, process %d, up %s\n", s.Version, s.PID, age(now, s.Started))
 	fmt.Fprintf(o.w, "configuration %d, loaded %s ago from %s\n", c.Generation, age(now, c.Loaded), strings.Join(c.Files, ", "))
 	if c.LastError != "" {
-		fmt.Fprintf(o.w, "the last reload failed %s ago, and the configuration before is in force:\n", age(now, *c.FailedAt))
+		fmt.Fprintf(o.w, "the last reload failed %s ago; the previous configuration is in force:\n", age(now, *c.FailedAt))
 		for line := range strings.Lines(c.LastError) {
 			fmt.Fprintf(o.w, "  %s\n", strings.TrimRight(line, "\n"))
 		}
 	}
+	if err := o.needRestart(c); err != nil {
+		return err
+	}
+	if s.Store != nil {
+		fmt.Fprintf(o.w, "store %s, allocations: %d\n", s.Store.Folder, s.Store.Allocations)
+	}
 	io.WriteString(o.w, "\n")
 	rows := [][]string{{"NETWORK", "MODE", "ATTACHED TO", "GUARD", "BINDINGS", "PORTS"}}
 	for _, n := range s.Networks {
-		rows = append(rows, []string{n.Name, n.Mode, n.Attach, n.Guard, strconv.Itoa(n.Bindings), strconv.Itoa(n.Ports)})
+		guard := n.Guard
+		if n.WaitsFor != "" {
+			guard = "waits"
+		}
+		rows = append(rows, []string{n.Name, n.Mode, n.Attach, guard, strconv.Itoa(n.Bindings), strconv.Itoa(n.Ports)})
 	}
 	if err := o.table(rows); err != nil {
 		return err
+	}
+	for _, problem := range networkProblems(s) {
+		if err := o.Line(problem); err != nil {
+			return err
+		}
 	}
 	io.WriteString(o.w, "\n")
 	if err := o.list(reasons(s), "no frames yet"); err != nil {
 		return err
 	}
-	return o.troubles(s)
+	return o.counters(s)
 }
 
-// reasons are the rows of a table, the most frequent reason first.
+// Problems returns what an operator has to repair, a line each: networks that do not work as configured, and a
+// configuration that could not be reloaded. Violations are none: they are the guests'.
+func Problems(s api.Status) []string {
+	problems := networkProblems(s)
+	if s.Store != nil {
+		for _, network := range s.Store.OtherNetworks {
+			problems = append(problems, fmt.Sprintf("the allocations of network %s are not in force: the configuration has no such "+
+				"network; give it its name again, or see arpfabric bindings --network %s", network, network))
+		}
+	}
+	if s.Configuration.LastError != "" {
+		first, _, _ := strings.Cut(s.Configuration.LastError, "\n")
+		problems = append(problems, "the last reload failed: "+first)
+	}
+	return problems
+}
+
+func networkProblems(s api.Status) []string {
+	var problems []string
+	for _, n := range s.Networks {
+		if n.WaitsFor != "" {
+			problems = append(problems, fmt.Sprintf("network %s has not started: %s", n.Name, n.WaitsFor))
+		}
+		for _, finding := range n.Findings {
+			problems = append(problems, fmt.Sprintf("network %s: %s", n.Name, finding))
+		}
+	}
+	return problems
+}
+
+// Health writes the problems, or "ok" if there is none.
+func (o *Output) Health(s api.Status) error {
+	problems := Problems(s)
+	if len(problems) == 0 {
+		return o.Line("ok")
+	}
+	return o.Line(strings.Join(problems, "\n"))
+}
+
+// Reloaded writes which configuration is in force after a reload.
+func (o *Output) Reloaded(c api.Configuration) error {
+	fmt.Fprintf(o.w, "configuration %d is in force, from %s\n", c.Generation, strings.Join(c.Files, ", "))
+	return o.needRestart(c)
+}
+
+// needRestart writes which part of a configuration is not in force.
+func (o *Output) needRestart(c api.Configuration) error {
+	if len(c.NeedRestart) == 0 {
+		return nil
+	}
+	return o.Line("changes of " + strings.Join(c.NeedRestart, ", ") + " take effect at the next start")
+}
+
+// reasons returns the rows of a table, the most frequent reason first.
 func reasons(s api.Status) [][]string {
 	rows := [][]string{{"REASON", "FRAMES"}}
 	for _, reason := range byCount(s.Reasons) {
@@ -58,23 +126,23 @@ func byCount(counts map[string]uint64) []string {
 	})
 }
 
-// troubles writes a line for each kind of trouble that there was.
-func (o *Output) troubles(s api.Status) error {
+// counters writes a line for each kind of problem that has occurred.
+func (o *Output) counters(s api.Status) error {
 	separator := "\n" // one empty line before the first
-	for _, trouble := range []struct {
+	for _, problem := range []struct {
 		words string
 		count uint64
 	}{
 		{"violations ('arpfabric violations' lists them)", uint64(s.Violations.Records)},
-		{"guard put back after somebody had changed it", s.Guard.Reinstalled},
+		{"guard reinstalled because another program had changed it", s.Guard.Reinstalled},
 		{"failed reloads", s.Configuration.Failures},
-		{"times that frames were lost, as they were not read in time", s.Losses.Frames},
-		{"times that the kernel's messages were lost, and all was read anew", s.Losses.Events},
+		{"losses of frames that arpfabric did not read in time", s.Losses.Frames},
+		{"losses of kernel messages, after which arpfabric read the whole state again", s.Losses.Events},
 	} {
-		if trouble.count == 0 {
+		if problem.count == 0 {
 			continue
 		}
-		if _, err := fmt.Fprintf(o.w, "%s%s: %d\n", separator, trouble.words, trouble.count); err != nil {
+		if _, err := fmt.Fprintf(o.w, "%s%s: %d\n", separator, problem.words, problem.count); err != nil {
 			return err
 		}
 		separator = ""
@@ -82,9 +150,9 @@ func (o *Output) troubles(s api.Status) error {
 	return nil
 }
 
-// age writes how long ago something was, in at most two units.
+// age returns the time from then to now in at most two units, such as "3h12m".
 func age(now, then time.Time) string {
-	d := max(0, now.Sub(then))
+	d := max(0, now.Sub(then)) // the clock may have been set back
 	const day = 24 * time.Hour
 	switch {
 	case d < time.Minute:
@@ -99,83 +167,97 @@ func age(now, then time.Time) string {
 
 // Ports writes a line for each port.
 func (o *Output) Ports(ports []api.Port) error {
-	rows := [][]string{{"NETWORK", "PORT", "KIND", "INDEX", "REFUSED", "REASONS"}}
+	rows := [][]string{{"NETWORK", "PORT", "KIND", "INDEX", "MACS", "REFUSED", "REASONS"}}
 	for _, p := range ports {
 		var counts []string
 		for _, reason := range byCount(p.Reasons) {
 			counts = append(counts, fmt.Sprintf("%s %d", reason, p.Reasons[reason]))
 		}
 		rows = append(rows, []string{
-			p.Network, p.Name, string(p.Kind), strconv.Itoa(p.Index),
+			p.Network, p.Name, string(p.Kind), strconv.Itoa(p.Index), macsOf(p),
 			strconv.FormatUint(p.Refused, 10), strings.Join(counts, ", "),
 		})
 	}
-	return o.list(rows, "no ports")
+	return o.list(withoutEmptyColumns(rows, "MACS"), "no ports")
 }
 
-// Violations writes a line for each violation, as it is at a time.
+// macsOf returns the MACs behind a port, or their number if there are many.
+func macsOf(p api.Port) string {
+	const few = 2
+	switch n := len(p.MACs); {
+	case n == api.MaxPortMACs:
+		return fmt.Sprintf("%d or more", n)
+	case n > few:
+		return strconv.Itoa(n)
+	}
+	var macs []string
+	for _, m := range p.MACs {
+		macs = append(macs, m.MAC)
+	}
+	return strings.Join(macs, ", ")
+}
+
+// Violations writes a line for each violation, with ages as of now.
 func (o *Output) Violations(violations []api.Violation, now time.Time) error {
-	rows := [][]string{{"NETWORK", "PORT", "MAC", "ADDRESS", "OWNER", "REASON", "ACTION", "FRAMES", "FIRST", "LAST"}}
+	rows := [][]string{{"NETWORK", "PORT", "MAC", "ADDRESS", "OWNER", "TARGET", "REASON", "ACTION", "FRAMES", "FIRST", "LAST"}}
 	for _, v := range violations {
-		address, owner := "", ""
-		if v.Address.IsValid() {
-			address = v.Address.String()
-		}
+		owner := ""
 		if v.Owner != nil {
 			owner = strings.TrimSpace(v.Owner.MAC + " " + v.Owner.Name)
 		}
 		rows = append(rows, []string{
-			v.Network, v.Port, v.MAC, address, owner, v.Reason, v.Action, strconv.FormatUint(v.Count, 10),
+			v.Network, v.Port, v.MAC, text(v.Address), owner, text(v.Target), v.Reason, v.Action, strconv.FormatUint(v.Count, 10),
 			age(now, v.First) + " ago", age(now, v.Last) + " ago",
 		})
 	}
 	return o.list(rows, "no violations")
 }
 
-// Bindings writes a line for each binding.
-func (o *Output) Bindings(bindings []api.Binding) error {
-	rows := [][]string{{"NETWORK", "ADDRESS", "MAC", "NAME", "PORT", "WRITTEN IN"}}
-	for _, b := range bindings {
-		address := b.First.String()
-		if b.Last != b.First {
-			address += "-" + b.Last.String()
-		}
-		rows = append(rows, []string{b.Network, address, b.MAC, b.Name, b.Port, b.Origin})
-	}
-	return o.table(rows)
-}
-
-// Event writes an event in a line: when, where, tcpdump's words, and what was done and why.
-func (o *Output) Event(e api.Event) error {
-	at := e.Time.Local().Format("15:04:05.000000")
-	if e.Lost > 0 {
-		were := "events were"
-		if e.Lost == 1 {
-			were = "event was"
-		}
-		_, err := fmt.Fprintf(o.w, "%s %d %s lost: more come than can be shown; filters, such as --reason, leave fewer\n", at, e.Lost, were)
-		return err
-	}
-	action := e.Action
-	if e.DryRun {
-		action += " (classic: it went on its way)"
-	}
-	_, err := fmt.Fprintf(o.w, "%s %s %s %s%s: %s %s\n", at, e.Network, e.Port, e.Words, sender(e), action, e.Reason)
-	return err
-}
-
-// namesSender has the reasons by which it matters from which MAC a frame is, and tcpdump's words don't say so.
-var namesSender = map[string]bool{
-	responder.UnregisteredSender.String(): true, responder.SpoofedSender.String(): true,
-	responder.UnregisteredSource.String(): true, responder.SpoofedSource.String(): true,
-	responder.UnregisteredMAC.String(): true,
-}
-
-// sender writes the source of an event's frame, where it matters, as explain reads it.
-func sender(e api.Event) string {
-	const sourceAt = 6
-	if !namesSender[e.Reason] || len(e.Frame) < sourceAt+len(responder.MAC{}) {
+// text returns an address, or "" if there is none.
+func text(a netip.Addr) string {
+	if !a.IsValid() {
 		return ""
 	}
-	return " from " + responder.MAC(e.Frame[sourceAt:][:len(responder.MAC{})]).String()
+	return a.String()
+}
+
+// Bindings writes a line for each binding, with ages as of now. It has columns for locations, for the MACs between which
+// addresses move, and for routes, only if there are some.
+func (o *Output) Bindings(bindings []api.Binding, now time.Time) error {
+	rows := [][]string{{"NETWORK", "ADDRESS", "MAC", "NAME", "PORT", "LOCATION", "WRITTEN IN", "MOVES BETWEEN", "ROUTES"}}
+	for _, b := range bindings {
+		location := ""
+		if l := b.Location; l != nil {
+			location = fmt.Sprintf("%s for %s (%s)", l.Port, age(now, l.Since), l.From)
+		}
+		rows = append(rows, []string{
+			b.Network, addressesOf(b), b.MAC, b.Name, b.Port, location, b.Origin, strings.Join(b.MACs, ", "), strings.Join(b.Routes, ", "),
+		})
+	}
+	return o.table(withoutEmptyColumns(rows, "LOCATION", "MOVES BETWEEN", "ROUTES"))
+}
+
+// addressesOf returns the addresses of a binding, or "" for a binding of a MAC alone.
+func addressesOf(b api.Binding) string {
+	switch {
+	case !b.First.IsValid():
+		return ""
+	case b.First == b.Last:
+		return b.First.String()
+	}
+	return b.First.String() + "-" + b.Last.String()
+}
+
+// withoutEmptyColumns returns a table without those of the named columns in which all cells are empty.
+func withoutEmptyColumns(rows [][]string, names ...string) [][]string {
+	for _, name := range names {
+		column := slices.Index(rows[0], name)
+		isUsed := func(row []string) bool { return row[column] != "" }
+		if !slices.ContainsFunc(rows[1:], isUsed) {
+			for i := range rows {
+				rows[i] = slices.Delete(rows[i], column, column+1)
+			}
+		}
+	}
+	return rows
 }

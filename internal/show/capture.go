@@ -10,15 +10,15 @@ import (
 	"github.com/gopacket/gopacket/pcapgo"
 )
 
-// Capture writes events as pcapng: each port is an interface, and each verdict the comment of its packet.
+// Capture writes events as pcapng: each port is an interface, and each verdict is the comment of its packet.
 type Capture struct {
 	file       *pcapgo.NgWriter
 	losses     *Output
 	interfaces map[string]int
 }
 
-// NewCapture makes a Capture on w, and writes at once what makes it one. Word of lost events, which are no packets, goes
-// to losses.
+// NewCapture returns a Capture that writes to w. It writes the header of the file at once. Reports of lost events,
+// which are not packets, go to losses.
 func NewCapture(w io.Writer, losses *Output) (*Capture, error) {
 	file, err := pcapgo.NewNgWriterInterface(w, noPort, pcapgo.NgWriterOptions{
 		SectionInfo: pcapgo.NgSectionInfo{Application: "arpfabric watch"},
@@ -29,15 +29,15 @@ func NewCapture(w io.Writer, losses *Output) (*Capture, error) {
 	return &Capture{file, losses, map[string]int{}}, file.Flush()
 }
 
-// noPort is an interface without packets: a file that has none yet is no capture without one.
+// noPort is an interface without packets: libpcap rejects a pcapng file that has no interface.
 var noPort = pcapgo.NgInterface{
-	Name: "arpfabric", Description: "not a port; those have interfaces of their own", LinkType: layers.LinkTypeEthernet,
+	Name: "arpfabric", Description: "not a port: each port has an interface of its own", LinkType: layers.LinkTypeEthernet,
 }
 
-// Event writes an event, at once.
+// Event writes an event and flushes it, so that a reader at the end of a pipe gets it at once.
 func (c *Capture) Event(e api.Event) error {
 	if e.Lost > 0 {
-		c.losses.Event(e) // who does not hear of it still gets the capture
+		_ = c.losses.Event(e) // the capture matters more than the report
 		return nil
 	}
 	index, err := c.index(e.Port)
@@ -51,6 +51,9 @@ func (c *Capture) Event(e api.Event) error {
 	if e.DryRun {
 		comment += " (classic)"
 	}
+	if e.Undelivered != "" {
+		comment += " (not delivered: " + e.Undelivered + ")"
+	}
 	err = c.file.WritePacketWithOptions(info, e.Frame, pcapgo.NgPacketOptions{Comments: []string{comment}})
 	if err != nil {
 		return err
@@ -58,7 +61,7 @@ func (c *Capture) Event(e api.Event) error {
 	return c.file.Flush()
 }
 
-// index returns the number of a port's interface in the capture, which it makes first if it has to.
+// index returns the number of a port's interface in the capture, and writes the interface if it is new.
 func (c *Capture) index(port string) (int, error) {
 	if i, ok := c.interfaces[port]; ok {
 		return i, nil

@@ -15,7 +15,7 @@ import (
 	"github.com/gopacket/gopacket/pcapgo"
 )
 
-// A packet is what somebody sees of an event who opens a capture.
+// A packet is an event as a reader of the capture sees it.
 type packet struct {
 	Port, Comment string
 	At            time.Time
@@ -34,7 +34,7 @@ func TestCapture(t *testing.T) {
 		{Time: at.Add(time.Second), Network: "lab", Port: "vnet2", Action: "drop", Reason: "spoofed-source", Frame: long, Length: 1514},
 	}
 	var file, losses bytes.Buffer
-	c := capture(t, &file, To(&losses))
+	c := capture(t, &file, NewOutput(&losses))
 	for _, e := range events {
 		if err := c.Event(e); err != nil {
 			t.Fatal(err)
@@ -48,9 +48,9 @@ func TestCapture(t *testing.T) {
 	if diff := cmp.Diff(want, packets(t, &file)); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
-	const lost = "09:05:08.000000 7 events were lost: more come than can be shown; filters, such as --reason, leave fewer\n"
+	const lost = "09:05:08.000000 7 events were lost: there were too many; use filters, such as --reason\n"
 	if losses.String() != lost {
-		t.Errorf("of losses it says %q; want %q", losses.String(), lost)
+		t.Errorf("losses are reported as %q; want %q", losses.String(), lost)
 	}
 }
 
@@ -95,11 +95,11 @@ func packets(t *testing.T, file io.Reader) []packet {
 	}
 }
 
-// TestCaptureAtOnce holds that the file is a capture from the start, and that a packet is in there as soon as its event
-// is.
-func TestCaptureAtOnce(t *testing.T) {
+// TestCaptureFlushes checks that the file is a valid capture from the start, and has each packet as soon as Event
+// returns.
+func TestCaptureFlushes(t *testing.T) {
 	var file bytes.Buffer
-	c := capture(t, &file, To(io.Discard))
+	c := capture(t, &file, NewOutput(io.Discard))
 	if got := packets(t, bytes.NewReader(file.Bytes())); got != nil {
 		t.Errorf("%v before the first event", got)
 	}
@@ -114,10 +114,10 @@ func TestCaptureAtOnce(t *testing.T) {
 	}
 }
 
-// TestCaptureFull holds that a capture that is not whole is an error, wherever it ends.
+// TestCaptureFull checks that a full disk is an error, at whichever byte.
 func TestCaptureFull(t *testing.T) {
 	write := func(w io.Writer) error {
-		c, err := NewCapture(w, To(io.Discard))
+		c, err := NewCapture(w, NewOutput(io.Discard))
 		if err != nil {
 			return err
 		}
@@ -127,9 +127,9 @@ func TestCaptureFull(t *testing.T) {
 	if err := write(&whole); err != nil {
 		t.Fatal(err)
 	}
-	for room := range whole.Len() {
-		if err := write(&full{room}); !errors.Is(err, errFull) {
-			t.Errorf("with room for %d of %d bytes: error %v", room, whole.Len(), err)
+	for capacity := range whole.Len() {
+		if err := write(&fullDisk{capacity}); !errors.Is(err, errFull) {
+			t.Errorf("with space for %d of %d bytes: error %v", capacity, whole.Len(), err)
 		}
 	}
 }

@@ -1,5 +1,5 @@
-// Package show writes what a running fabric answers, for people: aligned tables, and events in tcpdump's words. It also
-// writes events as a capture that Wireshark opens.
+// Package show prints the API's answers for people: aligned tables, and events in the format of tcpdump. It also writes
+// events as a capture that Wireshark can open.
 //
-// It asks nobody and decides nothing. For programs there is JSON, which is what package api defines.
+// It sends no requests and makes no decisions. Programs should use the JSON of package api instead.
 package show

@@ -3,6 +3,7 @@ package show
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -24,11 +25,11 @@ var (
 
 func ago(d time.Duration) time.Time { return now.Add(-d) }
 
-// expect holds what write writes on no terminal.
+// expect checks the output of write to a writer that is not a terminal.
 func expect(t *testing.T, want string, write func(*Output) error) {
 	t.Helper()
 	var b bytes.Buffer
-	if err := write(To(&b)); err != nil {
+	if err := write(NewOutput(&b)); err != nil {
 		t.Error(err)
 	}
 	if diff := cmp.Diff(want, b.String()); diff != "" {
@@ -36,7 +37,7 @@ func expect(t *testing.T, want string, write func(*Output) error) {
 	}
 }
 
-// quiet is the status of a fabric that has done nothing yet, and troubled of one that has seen everything.
+// quiet is the status of a fabric without frames and problems, and busy of one with every problem.
 var (
 	quiet = api.Status{
 		Version: "v1.2.3", PID: 42, Started: ago(3 * time.Second),
@@ -44,7 +45,7 @@ var (
 		Networks:      []api.Network{{Name: "lab", Mode: "vpc", Attach: "bridge br0", Guard: "full", Bindings: 3, Ports: 2}},
 	}
 	failedAt = ago(61 * time.Second)
-	troubled = api.Status{
+	busy     = api.Status{
 		Version: "v1.2.3", PID: 42, Started: ago(50 * time.Hour),
 		Configuration: api.Configuration{
 			Files: []string{"lab.yaml", "lab.ethers"}, Loaded: ago(3*time.Hour + 59*time.Second), Generation: 7, Failures: 2,
@@ -52,10 +53,12 @@ var (
 		},
 		Networks: []api.Network{
 			{Name: "a", Mode: "classic", Attach: "interface eth0", Guard: "none", Bindings: 100000, Ports: 1},
-			{Name: "lab", Mode: "vpc", Attach: "bridge br0 vlan 10 (uplink eth1)", Guard: "full", Bindings: 3, Ports: 12},
+			{Name: "lab", Mode: "vpc", Attach: "bridge br0 vlan 10 (uplink eth1)", Guard: "full", Bindings: 3, Ports: 12, Findings: []string{"the uplink eth1 is not a member of br0"}},
+			{Name: "late", Mode: "vpc", Attach: "bridge br7", Guard: "full", Bindings: 1, WaitsFor: "there is no bridge br7"},
 		},
 		Guard:   api.Guard{Reinstalled: 1},
 		Reasons: map[string]uint64{"unknown-target": 5, "answered": 1234567, "announcement": 5}, Refused: 17,
+		Store:      &api.Store{Folder: "/var/lib/arpfabric", Allocations: 3},
 		Violations: api.Violations{Records: 3, Forgotten: 1},
 		Losses:     api.Losses{Frames: 4, Events: 6, Strays: 8},
 	}
@@ -75,15 +78,19 @@ lab      vpc   bridge br0   full   3         2
 
 no frames yet
 `},
-		{"troubled", troubled, `arpfabric v1.2.3, process 42, up 2d2h
+		{"busy", busy, `arpfabric v1.2.3, process 42, up 2d2h
 configuration 7, loaded 3h0m ago from lab.yaml, lab.ethers
-the last reload failed 1m1s ago, and the configuration before is in force:
+the last reload failed 1m1s ago; the previous configuration is in force:
   lab.yaml:3: networks: what is wrong
   lab.yaml:4: networks: and more
+store /var/lib/arpfabric, allocations: 3
 
 NETWORK  MODE     ATTACHED TO                       GUARD  BINDINGS  PORTS
 a        classic  interface eth0                    none   100000    1
 lab      vpc      bridge br0 vlan 10 (uplink eth1)  full   3         12
+late     vpc      bridge br7                        waits  1         0
+network lab: the uplink eth1 is not a member of br0
+network late has not started: there is no bridge br7
 
 REASON                  FRAMES
 answered                1234567
@@ -92,10 +99,10 @@ unknown-target          5
 (refused by the guard)  17
 
 violations ('arpfabric violations' lists them): 3
-guard put back after somebody had changed it: 1
+guard reinstalled because another program had changed it: 1
 failed reloads: 2
-times that frames were lost, as they were not read in time: 4
-times that the kernel's messages were lost, and all was read anew: 6
+losses of frames that arpfabric did not read in time: 4
+losses of kernel messages, after which arpfabric read the whole state again: 6
 `},
 	}
 	for _, tt := range tests {
@@ -105,12 +112,20 @@ times that the kernel's messages were lost, and all was read anew: 6
 	}
 }
 
+func TestHealth(t *testing.T) {
+	expect(t, "ok\n", func(o *Output) error { return o.Health(quiet) })
+	expect(t, `network lab: the uplink eth1 is not a member of br0
+network late has not started: there is no bridge br7
+the last reload failed: lab.yaml:3: networks: what is wrong
+`, func(o *Output) error { return o.Health(busy) })
+}
+
 func TestAge(t *testing.T) {
 	tests := []struct {
 		since time.Duration
 		want  string
 	}{
-		{-time.Second, "0s"}, // the clock was set
+		{-time.Second, "0s"}, // the clock was set back
 		{0, "0s"},
 		{59999 * time.Millisecond, "59s"},
 		{time.Minute, "1m0s"},
@@ -149,10 +164,10 @@ func TestViolations(t *testing.T) {
 	expect(t, "no violations\n", func(o *Output) error { return o.Violations(nil, now) })
 	unnamed := db
 	unnamed.Name = ""
-	expect(t, `NETWORK  PORT   MAC                ADDRESS       OWNER                 REASON              ACTION  FRAMES  FIRST      LAST
-lab      vnet4  01:00:5e:00:00:01  -             -                     invalid-sender-mac  drop    1       2s ago     2s ago
-lab      vnet4  02:00:09:de:54:a8  10.239.0.102  02:00:07:de:54:a8 db  spoofed-sender      drop    30      1h0m ago   3s ago
-lab      vnet4  02:00:09:de:54:a8  10.239.0.102  02:00:07:de:54:a8     spoofed-source      pass    2       1m30s ago  1m0s ago
+	expect(t, `NETWORK  PORT   MAC                ADDRESS       OWNER                 TARGET        REASON              ACTION  FRAMES  FIRST      LAST
+lab      vnet4  01:00:5e:00:00:01  -             -                     -             invalid-sender-mac  drop    1       2s ago     2s ago
+lab      vnet4  02:00:09:de:54:a8  10.239.0.102  02:00:07:de:54:a8 db  10.239.0.101  spoofed-sender      drop    30      1h0m ago   3s ago
+lab      vnet4  02:00:09:de:54:a8  10.239.0.102  02:00:07:de:54:a8     10.239.0.101  spoofed-source      pass    2       1m30s ago  1m0s ago
 `, func(o *Output) error {
 		return o.Violations([]api.Violation{
 			{
@@ -178,7 +193,31 @@ other    10.239.0.101-10.239.0.102  02:00:07:de:54:a8  -     -      other.ethers
 `, func(o *Output) error {
 		return o.Bindings([]api.Binding{
 			db, {Network: "other", First: app, Last: dbIP, MAC: "02:00:07:de:54:a8", Origin: "other.ethers:12"},
-		})
+		}, time.Now())
+	})
+	located := db
+	now := time.Date(2026, 3, 2, 9, 5, 7, 0, time.UTC)
+	located.Location = &api.Location{Port: "vnet3", Since: now.Add(-90 * time.Second), From: "arp"}
+	expect(t, `NETWORK  ADDRESS       MAC                NAME  PORT   LOCATION               WRITTEN IN
+lab      10.239.0.102  02:00:07:de:54:a8  db    vnet3  vnet3 for 1m30s (arp)  lab.yaml:8
+`, func(o *Output) error { return o.Bindings([]api.Binding{located}, now) })
+}
+
+func TestPortsWithMACs(t *testing.T) {
+	port := func(name string, macs int) api.Port {
+		p := api.Port{Network: "lab", Name: name, Kind: api.GuestPort}
+		for i := range macs {
+			p.MACs = append(p.MACs, api.LocatedMAC{MAC: fmt.Sprintf("02:00:00:00:00:%02x", i)})
+		}
+		return p
+	}
+	expect(t, `NETWORK  PORT   KIND   INDEX  MACS                                  REFUSED  REASONS
+lab      vnet0  guest  0      -                                     0        -
+lab      vnet2  guest  0      02:00:00:00:00:00, 02:00:00:00:00:01  0        -
+lab      vnet3  guest  0      3                                     0        -
+lab      vnet9  guest  0      100 or more                           0        -
+`, func(o *Output) error {
+		return o.Ports([]api.Port{port("vnet0", 0), port("vnet2", 2), port("vnet3", 3), port("vnet9", api.MaxPortMACs)})
 	})
 }
 
@@ -197,7 +236,7 @@ func TestEvent(t *testing.T) {
 		{
 			"in classic mode",
 			api.Event{Time: at, Network: "lab", Port: "vnet2", Action: "drop", Reason: "unknown-target", DryRun: true, Words: words},
-			"09:05:07.001234 lab vnet2 " + words + ": drop (classic: it went on its way) unknown-target\n",
+			"09:05:07.001234 lab vnet2 " + words + ": drop (classic: forwarded) unknown-target\n",
 		},
 		{
 			"spoofed",
@@ -208,12 +247,21 @@ func TestEvent(t *testing.T) {
 			"09:05:07.001234 lab vnet2 " + words + " from 02:00:09:de:54:a8: drop spoofed-sender\n",
 		},
 		{
+			"to uplinks", api.Event{Time: at, Network: "lab", Port: "vnet2", Action: "pass", Reason: "unknown-target", Words: words},
+			"09:05:07.001234 lab vnet2 " + words + ": pass (to uplinks) unknown-target\n",
+		},
+		{
+			"not delivered",
+			api.Event{Time: at, Network: "lab", Port: "br0", Action: "reply", Reason: "answered", Undelivered: "no interface", Words: words},
+			"09:05:07.001234 lab br0 " + words + ": reply answered (not delivered: no interface)\n",
+		},
+		{
 			"one lost", api.Event{Time: at, Lost: 1},
-			"09:05:07.001234 1 event was lost: more come than can be shown; filters, such as --reason, leave fewer\n",
+			"09:05:07.001234 1 event was lost: there were too many; use filters, such as --reason\n",
 		},
 		{
 			"many lost", api.Event{Time: at, Lost: 1200},
-			"09:05:07.001234 1200 events were lost: more come than can be shown; filters, such as --reason, leave fewer\n",
+			"09:05:07.001234 1200 events were lost: there were too many; use filters, such as --reason\n",
 		},
 	}
 	for _, tt := range tests {
@@ -223,8 +271,8 @@ func TestEvent(t *testing.T) {
 	}
 }
 
-// TestBold holds that headings are bold on a terminal, unless the user wants no colours, and nowhere else.
-func TestBold(t *testing.T) {
+// TestStyles checks that headings are bold and actions coloured on a terminal without NO_COLOR, and nowhere else.
+func TestStyles(t *testing.T) {
 	file, err := os.Create(filepath.Join(t.TempDir(), "file"))
 	if err != nil {
 		t.Fatal(err)
@@ -245,50 +293,57 @@ func TestBold(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Setenv("NO_COLOR", tt.noColor)
-			if got := To(tt.out).bold; got != tt.want {
-				t.Errorf("bold is %v", got)
+			if got := NewOutput(tt.out).styled; got != tt.want {
+				t.Errorf("styled is %v", got)
 			}
 		})
 	}
 	var b bytes.Buffer
-	o := &Output{w: &b, bold: true}
-	o.Bindings([]api.Binding{db})
+	o := &Output{w: &b, styled: true}
+	o.Bindings([]api.Binding{db}, time.Now())
+	for _, action := range []string{"reply", "drop", "pass"} {
+		o.Event(api.Event{Time: now, Network: "lab", Port: "vnet2", Action: action, Reason: "why", Words: "ARP"})
+	}
+	at := now.Local().Format("15:04:05.000000")
 	want := "\x1b[1mNETWORK  ADDRESS       MAC                NAME  PORT   WRITTEN IN\x1b[0m\n" +
-		"lab      10.239.0.102  02:00:07:de:54:a8  db    vnet3  lab.yaml:8\n"
+		"lab      10.239.0.102  02:00:07:de:54:a8  db    vnet3  lab.yaml:8\n" +
+		at + " lab vnet2 ARP: \x1b[32mreply why\x1b[0m\n" +
+		at + " lab vnet2 ARP: \x1b[31mdrop why\x1b[0m\n" +
+		at + " lab vnet2 ARP: \x1b[33mpass why\x1b[0m\n"
 	if diff := cmp.Diff(want, b.String()); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 }
 
-// A full disk takes some bytes, and no more.
-type full struct{ room int }
+// A fullDisk accepts as many bytes as its capacity, and then returns errFull.
+type fullDisk struct{ capacity int }
 
 var errFull = errors.New("no space left")
 
-func (f *full) Write(p []byte) (int, error) {
-	if f.room -= len(p); f.room < 0 {
+func (f *fullDisk) Write(p []byte) (int, error) {
+	if f.capacity -= len(p); f.capacity < 0 {
 		return 0, errFull
 	}
 	return len(p), nil
 }
 
-// TestFull holds that output which is lost is an error, wherever it ends.
+// TestFull checks that a full disk is an error, at whichever byte.
 func TestFull(t *testing.T) {
 	outputs := map[string]func(*Output) error{
-		"status":     func(o *Output) error { return o.Status(troubled, now) },
+		"status":     func(o *Output) error { return o.Status(busy, now) },
 		"quiet":      func(o *Output) error { return o.Status(quiet, now) },
 		"ports":      func(o *Output) error { return o.Ports(nil) },
 		"violations": func(o *Output) error { return o.Violations(nil, now) },
-		"bindings":   func(o *Output) error { return o.Bindings([]api.Binding{db}) },
+		"bindings":   func(o *Output) error { return o.Bindings([]api.Binding{db}, time.Now()) },
 		"event":      func(o *Output) error { return o.Event(api.Event{Time: now, Words: "ARP"}) },
 	}
 	for name, write := range outputs {
 		t.Run(name, func(t *testing.T) {
 			var whole bytes.Buffer
-			write(To(&whole))
-			for room := range whole.Len() {
-				if err := write(To(&full{room})); !errors.Is(err, errFull) {
-					t.Fatalf("with room for %d of %d bytes: error %v", room, whole.Len(), err)
+			write(NewOutput(&whole))
+			for capacity := range whole.Len() {
+				if err := write(NewOutput(&fullDisk{capacity})); !errors.Is(err, errFull) {
+					t.Fatalf("with space for %d of %d bytes: error %v", capacity, whole.Len(), err)
 				}
 			}
 		})

@@ -2,30 +2,28 @@ package show
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"os"
 	"strings"
 	"text/tabwriter"
 
-	"golang.org/x/sys/unix"
+	"golang.org/x/term"
 )
 
-// Output is where to write. On a terminal, headings are bold.
+// Output writes tables and lines. On a terminal, headings are bold and actions have colours, unless NO_COLOR is set
+// (https://no-color.org).
 type Output struct {
-	w    io.Writer
-	bold bool
+	w      io.Writer
+	styled bool
 }
 
-// To returns an Output on w.
-func To(w io.Writer) *Output { return &Output{w, isTerminal(w) && os.Getenv("NO_COLOR") == ""} }
+// NewOutput returns an Output that writes to w.
+func NewOutput(w io.Writer) *Output { return &Output{w, isTerminal(w) && os.Getenv("NO_COLOR") == ""} }
 
 func isTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
-	if !ok {
-		return false
-	}
-	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
-	return err == nil
+	return ok && term.IsTerminal(int(f.Fd()))
 }
 
 // Line writes a line.
@@ -34,15 +32,15 @@ func (o *Output) Line(text string) error {
 	return err
 }
 
-// list writes a table, or, if there is nothing below its heading, says so.
-func (o *Output) list(rows [][]string, nothing string) error {
+// list writes a table, or the line empty if the table has only a heading.
+func (o *Output) list(rows [][]string, empty string) error {
 	if len(rows) == 1 {
-		return o.Line(nothing)
+		return o.Line(empty)
 	}
 	return o.table(rows)
 }
 
-// table writes rows in columns under a heading, which is the first of them. Cells that are empty get a dash.
+// table writes rows as aligned columns. The first row is the heading. An empty cell becomes a dash.
 func (o *Output) table(rows [][]string) error {
 	var text bytes.Buffer
 	columns := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
@@ -59,15 +57,27 @@ func (o *Output) table(rows [][]string) error {
 		io.WriteString(columns, "\n")
 	}
 	columns.Flush()
+	// Afterwards: tabwriter would count the escape codes of the bold heading as its width.
 	heading, rest, _ := strings.Cut(text.String(), "\n")
 	_, err := io.WriteString(o.w, o.heading(heading)+"\n"+rest)
 	return err
 }
 
-func (o *Output) heading(text string) string {
-	const bold, plain = "\x1b[1m", "\x1b[0m"
-	if o.bold {
-		return bold + text + plain
+func (o *Output) heading(text string) string { return o.style(text, bold) }
+
+// The styles of a terminal (ECMA-48, select graphic rendition).
+const (
+	plain  = 0
+	bold   = 1
+	red    = 31
+	green  = 32
+	yellow = 33
+)
+
+// style returns text in a style, on a terminal.
+func (o *Output) style(text string, style int) string {
+	if !o.styled || style == plain {
+		return text
 	}
-	return text
+	return fmt.Sprintf("\x1b[%dm%s\x1b[%dm", style, text, plain)
 }

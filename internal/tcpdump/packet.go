@@ -7,49 +7,54 @@ import (
 	"net/netip"
 	"slices"
 
-	"github.com/arpfabric/arpfabric/responder"
+	"github.com/arpfabric/arpfabric/responder/registry"
 	"github.com/mdlayher/arp"
 	"github.com/mdlayher/ethernet"
 )
 
-// Packet is what a line says: a frame, of which the MACs may still be open.
+// Packet is a parsed line: a frame whose MACs may be unknown.
 type Packet struct {
-	// From and To are the source and the destination of the Ethernet header; nil where the line does not say.
-	From, To *responder.MAC
+	// From and To are the source and the destination of the Ethernet header; nil if they are not in the line.
+	From, To *registry.MAC
 
-	// Sender and Target are ARP's SenderIP and TargetIP, or IPv4's source and destination. They are the zero Addr
-	// of a line that has none.
+	// Sender and Target are ARP's SenderIP and TargetIP, or IPv4's source and destination. They are the zero Addr if
+	// the line has none.
 	Sender, Target netip.Addr
 
-	kind      ethernet.EtherType
-	tags      []uint16 // VLAN IDs, the outermost first
-	body      []byte   // what comes after the EtherType
-	fromGuest bool     // body is ARP whose SenderHardwareAddr is From
+	// Left is the interface by which the frame left, if tcpdump -i any has printed that; empty otherwise.
+	Left string
+
+	kind ethernet.EtherType
+	tags []tag  // the outermost first
+	body []byte // the bytes after the EtherType
+
+	fromGuest  bool // body has From, too: ARP's SenderHardwareAddr, or DHCP's chaddr
+	guestMACAt int  // its offset in body
 }
 
 // IsARP reports whether p is an ARP packet.
 func (p *Packet) IsARP() bool { return p.kind == ethernet.EtherTypeARP }
 
-// Frame returns the whole Ethernet frame, without padding or checksum. A MAC that is nil is zero in it.
+// Frame returns the Ethernet frame, without padding or checksum. A nil MAC is zero in it.
 func (p *Packet) Frame() []byte {
 	from, to := orZero(p.From), orZero(p.To)
 	frame := slices.Concat(to[:], from[:])
-	for _, id := range p.tags {
-		frame = binary.BigEndian.AppendUint16(frame, uint16(ethernet.EtherTypeVLAN))
-		frame = binary.BigEndian.AppendUint16(frame, id)
+	for _, t := range p.tags {
+		frame = binary.BigEndian.AppendUint16(frame, t.protocol)
+		frame = binary.BigEndian.AppendUint16(frame, t.control)
 	}
 	frame = binary.BigEndian.AppendUint16(frame, uint16(p.kind))
 	start := len(frame)
 	frame = append(frame, p.body...)
 	if p.fromGuest {
-		copy(frame[start+senderMACAt:], from[:])
+		copy(frame[start+p.guestMACAt:], from[:])
 	}
 	return frame
 }
 
-func orZero(mac *responder.MAC) responder.MAC {
+func orZero(mac *registry.MAC) registry.MAC {
 	if mac == nil {
-		return responder.MAC{}
+		return registry.MAC{}
 	}
 	return *mac
 }
@@ -63,20 +68,20 @@ const (
 	arpLen      = 28
 )
 
-// startARP makes p an ARP packet with an operation and nothing else.
+// startARP makes p an ARP packet with an operation; its other fields are zero.
 func (p *Packet) startARP(operation arp.Operation) {
-	p.kind, p.fromGuest = ethernet.EtherTypeARP, true
+	p.kind, p.fromGuest, p.guestMACAt = ethernet.EtherTypeARP, true, senderMACAt
 	p.body = []byte{0, 1, 8, 0, 6, 4, byte(operation >> 8), byte(operation)}
 	p.body = append(p.body, make([]byte, arpLen-len(p.body))...)
 }
 
-// setSenderMAC writes SenderHardwareAddr; the Ethernet source is the same unless the line ends with another.
-func (p *Packet) setSenderMAC(mac responder.MAC) {
+// setSenderMAC sets SenderHardwareAddr and the Ethernet source. The end of the line may replace the latter.
+func (p *Packet) setSenderMAC(mac registry.MAC) {
 	p.From, p.fromGuest = &mac, false
 	copy(p.body[senderMACAt:], mac[:])
 }
 
-func (p *Packet) setTargetMAC(mac responder.MAC) { copy(p.body[targetMACAt:], mac[:]) }
+func (p *Packet) setTargetMAC(mac registry.MAC) { copy(p.body[targetMACAt:], mac[:]) }
 
 func (p *Packet) setSenderIP(addr netip.Addr) {
 	p.Sender = addr
@@ -88,7 +93,7 @@ func (p *Packet) setTargetIP(addr netip.Addr) {
 	copy(p.body[targetIPAt:], addr.AsSlice())
 }
 
-// Numbers of protocols above IP (RFC 5237).
+// IP protocol numbers (RFC 5237).
 const (
 	protocolICMP = 1
 	protocolTCP  = 6
@@ -97,14 +102,15 @@ const (
 
 var protocols = map[string]uint8{"ICMP": protocolICMP, "TCP": protocolTCP, "UDP": protocolUDP}
 
-// pingLen is the length of an ICMP echo request that carries nothing.
+// pingLen is the length in bytes of an ICMP echo request without data.
 const pingLen = 8
 
-// A datagram is what a line says of an IPv4 packet.
+// A datagram is a parsed IPv4 packet.
 type datagram struct {
 	src, dst endpoint
 	protocol uint8
-	length   int // of what UDP or TCP carries, or of what comes after the IP header; in bytes
+	length   int           // in bytes: of the UDP or TCP payload, or of everything after the IP header
+	client   *registry.MAC // of the DHCP client, if the line names it
 }
 
 const (
@@ -113,21 +119,21 @@ const (
 	udpHeaderLen  = 8
 )
 
-// check says what is wrong with a datagram.
+// check returns an error if the datagram is invalid.
 func (d *datagram) check() error {
 	most := 1<<16 - 1 - ipv4HeaderLen - d.headerLen()
 	switch {
 	case d.src.hasPort != d.dst.hasPort:
-		return errors.New("either both addresses have a port or none: 10.239.0.101.68 > 10.239.0.102.67")
+		return errors.New("want a port for both addresses or for neither, as in 10.239.0.101.68 > 10.239.0.102.67")
 	case d.src.hasPort && d.headerLen() == 0:
 		return errors.New("only UDP and TCP have ports")
 	case d.length > most:
-		return fmt.Errorf("the length is %d at most, not %d", most, d.length)
+		return fmt.Errorf("want a length of at most %d, not %d", most, d.length)
 	}
 	return nil
 }
 
-// headerLen is how long the header between that of IPv4 and the payload is.
+// headerLen returns the length in bytes of the UDP or TCP header, or 0 if the datagram has none.
 func (d *datagram) headerLen() int {
 	switch {
 	case d.src.hasPort && d.protocol == protocolTCP:
@@ -138,8 +144,8 @@ func (d *datagram) headerLen() int {
 	return 0
 }
 
-// bytes returns the IPv4 packet (RFC 791, 3.1): a header without options or checksum, the ports, and zeros. UDP and
-// TCP without ports are a later fragment.
+// bytes returns the IPv4 packet (RFC 791, 3.1): a header without options or checksum, the ports, and zeros. UDP or TCP
+// without ports becomes a fragment other than the first.
 func (d *datagram) bytes() []byte {
 	b := make([]byte, ipv4HeaderLen+d.headerLen()+d.length)
 	b[0] = 4<<4 | ipv4HeaderLen/4
@@ -156,13 +162,15 @@ func (d *datagram) bytes() []byte {
 		return b
 	case tcpHeaderLen:
 		above[12] = tcpHeaderLen / 4 << 4 // RFC 9293, 3.1: the data offset
+	case udpHeaderLen:
+		binary.BigEndian.PutUint16(above[4:], uint16(len(above))) // RFC 768
 	}
 	binary.BigEndian.PutUint16(above, d.src.port)
 	binary.BigEndian.PutUint16(above[2:], d.dst.port)
 	return b
 }
 
-// ipv6 returns an IPv6 packet without a payload of any protocol (RFC 8200, 3), and length zeros.
+// ipv6 returns an IPv6 packet (RFC 8200, 3) with no next header and length zeros.
 func ipv6(src, dst netip.Addr, length int) []byte {
 	const header, noNextHeader = 40, 59
 	b := make([]byte, header+length)

@@ -1,16 +1,16 @@
 package tcpdump
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
 
-	"github.com/arpfabric/arpfabric/responder"
 	"github.com/mdlayher/arp"
 	"github.com/mdlayher/ethernet"
 )
 
-// Examples are lines that Parse reads, one of each kind that people write by hand.
+// Examples are lines that Parse accepts, one of each kind that users write by hand.
 var Examples = []string{
 	"who-has 10.239.0.102 tell 10.239.0.101",
 	"who-has 10.239.0.102 tell 0.0.0.0 from 02:00:06:de:54:a8",
@@ -18,9 +18,9 @@ var Examples = []string{
 	"ip 10.239.0.101 > 10.239.0.102",
 }
 
-// Parse reads a line of tcpdump's, with or without the time before it, and the MACs of the Ethernet header behind it
-// where they matter: "who-has 10.239.0.102 tell 10.239.0.101 from 02:00:06:de:54:a8 to ff:ff:ff:ff:ff:ff". Of ARP without
-// a tag it also reads what tcpdump -e prints. Words may be in lower case; "ARP", "Request", and the length may be left out.
+// Parse parses a line of tcpdump -n, also with its time, with -e or -v, or of the interface "any". The MACs of the
+// Ethernet header may follow: "who-has 10.239.0.102 tell 10.239.0.101 from 02:00:06:de:54:a8 to ff:ff:ff:ff:ff:ff". Words
+// may be in lower case; "ARP", "Request" and the length may be omitted.
 func Parse(line string) (*Packet, error) {
 	s := &scanner{words: strings.Fields(line)}
 	p := s.packet()
@@ -36,50 +36,50 @@ func Parse(line string) (*Packet, error) {
 func (s *scanner) packet() *Packet {
 	p := &Packet{}
 	s.skipTime()
-	from, to := s.header()
+	p.Left = s.direction()
+	h := s.header()
 	for s.accept("vlan") {
-		p.tags = append(p.tags, uint16(s.number(0xfff)))
+		h.tags = append(h.tags, s.tag(uint16(ethernet.EtherTypeVLAN)))
 	}
+	p.tags = h.tags
+	s.payload(p, &h)
+	// The Ethernet header of tcpdump -e replaces the source that the ARP packet set; MACs at the end replace both.
+	if h.from != nil {
+		p.From, p.To = h.from, h.to
+	}
+	s.trailingMACs(p)
+	return p
+}
+
+// payload parses the description of the bytes after the Ethernet header.
+func (s *scanner) payload(p *Packet, h *header) {
 	switch {
 	case s.accept("malformed"):
-		s.err = errors.New("a malformed frame can't be made of words; write it in hexadecimal")
-	case s.accept("IP"):
+		s.err = errors.New("cannot make a malformed frame from its description; write it in hexadecimal")
+	case s.accept("IP") || h.kind == ethernet.EtherTypeIPv4:
 		s.ipv4(p)
-	case s.accept("IP6"):
+	case s.accept("IP6") || h.kind == ethernet.EtherTypeIPv6:
 		s.ipv6(p)
 	case s.accept("ethertype"):
 		p.kind = ethernet.EtherType(s.etherType())
 		p.body = make([]byte, s.length(0))
+	case h.is8023:
+		p.kind, p.body = ethernet.EtherType(min(h.length, 1500)), make([]byte, h.length)
+		s.skipDescription()
 	case s.accept("LLC"):
 		p.body = make([]byte, s.length(0))
-		p.kind = ethernet.EtherType(min(len(p.body), 1500)) // IEEE 802.3: a length, where Ethernet II has its type
-	default:
+		p.kind = ethernet.EtherType(min(len(p.body), 1500)) // IEEE 802.3: a length in the place of the EtherType
+	case h.kind == 0 || h.kind == ethernet.EtherTypeARP || h.kind == etherTypeRARP:
 		s.arp(p)
+		p.kind = cmp.Or(h.kind, p.kind)
+	default:
+		p.kind, p.body = h.kind, make([]byte, h.bodyLen())
+		s.skipDescription()
 	}
-	if from != nil {
-		p.From, p.To = from, to
-	}
-	s.ends(p)
-	return p
 }
 
-// header reads the Ethernet header that tcpdump -e writes before a line, where it is there.
-func (s *scanner) header() (from, to *responder.MAC) {
-	if _, err := responder.ParseMAC(s.next()); err != nil {
-		return nil, nil
-	}
-	from = new(s.mac())
-	s.expect(">")
-	to = new(s.mac())
-	for _, word := range []string{"ethertype", "ARP", "(0x0806)", "length"} {
-		s.expect(word)
-	}
-	s.number(0xffff)
-	return from, to
-}
-
-// ends reads what may follow the line: the MACs of the Ethernet header.
-func (s *scanner) ends(p *Packet) {
+// trailingMACs parses the MACs of the Ethernet header at the end of the line, if there are any.
+func (s *scanner) trailingMACs(p *Packet) {
 	for s.err == nil {
 		switch {
 		case s.accept("from"):
@@ -92,7 +92,7 @@ func (s *scanner) ends(p *Packet) {
 	}
 }
 
-// The operations beside request and reply (RFC 903, RFC 2390).
+// The operations other than request and reply (RFC 903, RFC 2390).
 const (
 	reverseRequest arp.Operation = 3
 	reverseReply   arp.Operation = 4
@@ -102,6 +102,11 @@ const (
 
 func (s *scanner) arp(p *Packet) {
 	s.accept("ARP")
+	if s.accept("Ethernet") { // tcpdump -v: "Ethernet (len 6), IPv4 (len 4),"
+		for _, word := range []string{"(len", "6)", "IPv4", "(len", "4)"} {
+			s.expect(word)
+		}
+	}
 	switch {
 	case s.accept("Reply"):
 		p.startARP(arp.OperationReply)
@@ -120,13 +125,13 @@ func (s *scanner) arp(p *Packet) {
 	s.padding(p)
 }
 
-// padding reads the length of an ARP packet with what is behind it.
+// padding parses the length of an ARP packet, and adds the padding.
 func (s *scanner) padding(p *Packet) {
 	length := s.length(arpLen)
 	switch {
 	case s.err != nil:
 	case length < arpLen:
-		s.err = fmt.Errorf("an ARP packet has %d bytes at least, not %d; write one that is cut in hexadecimal",
+		s.err = fmt.Errorf("an ARP packet has at least %d bytes, not %d; write a truncated one in hexadecimal",
 			arpLen, length)
 	default:
 		p.body = append(p.body, make([]byte, length-arpLen)...)
@@ -184,50 +189,28 @@ func (s *scanner) whoIs(p *Packet) {
 	p.setSenderMAC(s.mac())
 }
 
-func (s *scanner) ipv4(p *Packet) {
-	src := s.endpoint()
-	s.expect(">")
-	dst := s.endpoint()
-	d := datagram{src: src, dst: dst, protocol: protocolICMP, length: pingLen}
-	if src.hasPort {
-		d.protocol, d.length = protocolUDP, 0
-	}
-	s.protocol(&d)
-	d.length = s.length(d.length)
-	if s.err == nil {
-		s.err = d.check()
-	}
-	if s.err == nil {
-		p.kind, p.Sender, p.Target, p.body = ethernet.EtherTypeIPv4, src.addr, dst.addr, d.bytes()
-	}
-}
-
-// protocol reads the protocol of a datagram, where the line names one, and leaves it as it is otherwise.
-func (s *scanner) protocol(d *datagram) {
-	for name, number := range protocols {
-		if s.accept(name) {
-			d.protocol, d.length = number, 0
-			return
-		}
-	}
-	if s.accept("protocol") {
-		d.protocol, d.length = uint8(s.number(0xff)), 0
-	}
-}
-
 func (s *scanner) ipv6(p *Packet) {
+	s.skipParentheses()
 	src := s.ipv6Addr()
 	s.expect(">")
+	isDescribed := strings.HasSuffix(s.peek(), ":") && !strings.HasSuffix(s.peek(), "::")
 	dst := s.ipv6Addr()
-	if length := s.length(0); s.err == nil {
+	if isDescribed {
+		s.skipToLength()
+	}
+	length := s.length(0)
+	if isDescribed {
+		s.skipDescription()
+	}
+	if s.err == nil {
 		p.kind, p.body = ethernet.EtherTypeIPv6, ipv6(src, dst, length)
 	}
 }
 
-// length reads the length at the end of a line, where there is one.
-func (s *scanner) length(otherwise int) int {
+// length parses the length at the end of a line. It returns byDefault if there is none.
+func (s *scanner) length(byDefault int) int {
 	if s.accept("length") {
 		return s.number(0xffff)
 	}
-	return otherwise
+	return byDefault
 }

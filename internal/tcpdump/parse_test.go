@@ -7,6 +7,7 @@ import (
 
 	"github.com/arpfabric/arpfabric/internal/tcpdump"
 	"github.com/arpfabric/arpfabric/responder"
+	"github.com/arpfabric/arpfabric/responder/registry"
 )
 
 func TestParse(t *testing.T) {
@@ -49,7 +50,7 @@ func TestParse(t *testing.T) {
 		},
 		{
 			"IP 0.0.0.0.68 > 255.255.255.255.67: UDP, length 1",
-			"000000000000 000000000000 0800 4500001d00000000 4011 0000 00000000 ffffffff 0044 0043 00000000 00",
+			"000000000000 000000000000 0800 4500001d00000000 4011 0000 00000000 ffffffff 0044 0043 0009 0000 00",
 		},
 		{
 			"IP 10.239.0.101.0 > 10.239.0.102.80: TCP, length 0",
@@ -65,6 +66,19 @@ func TestParse(t *testing.T) {
 		},
 		{"ethertype 0x88cc, length 2", "000000000000 000000000000 88cc 0000"},
 		{"LLC, length 3", "000000000000 000000000000 0003 000000"},
+		{
+			"IP 10.239.0.101.5000 > 10.239.0.102.53: 12345+ A? example.com. (29) to 02:00:07:de:54:a8",
+			"020007de54a8 000000000000 0800 4500001c00000000 4011 0000 0aef0065 0aef0066 1388 0035 0008 0000",
+		},
+		{
+			"IP6 fe80::1.5353 > ff02::fb.5353: 0 [2q] PTR (QM)? _a._tcp.local. (1)",
+			"000000000000 000000000000 86dd 60000000 0000 3b 40 fe800000000000000000000000000001 ff0200000000000000000000000000fb",
+		},
+		{
+			"02:00:06:de:54:a8 > 02:00:07:de:54:a8, ethertype 802.1Q-QinQ (0x88a8), length 22: vlan 7, p 3, DEI, " +
+				"ethertype 802.1Q (0x8100), vlan 5, p 0, ethertype LLDP (0x88cc), LLDP, length 0",
+			"020007de54a8 020006de54a8 88a87007 81000005 88cc",
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.line, func(t *testing.T) {
@@ -80,6 +94,104 @@ func TestParse(t *testing.T) {
 	}
 }
 
+// TestParseAsPrinted parses lines as tcpdump prints them with its usual options, and describes their frames.
+func TestParseAsPrinted(t *testing.T) {
+	const ask = "ARP, Request who-has 10.239.0.1 tell 10.239.0.101, length 28"
+	const padded = "ARP, Request who-has 10.239.0.1 tell 10.239.0.101, length 46"
+	const web, db, all = "02:00:06:de:54:a8", "02:00:07:de:54:a8", "ff:ff:ff:ff:ff:ff"
+	tests := []struct{ name, line, frame, from, to string }{
+		{"-i any", "05:48:48.939893 eth0  Out ARP, Request who-has 10.239.0.1 tell 10.239.0.101, length 28", ask, "", ""},
+		{
+			"-tttt -i any", "2026-11-27 05:48:48.939893 vnet1 In  ARP, Request who-has 10.239.0.1 tell 10.239.0.101, length 46",
+			padded, "", "",
+		},
+		{
+			"-e -i any", "05:48:48.9 vnet1 B   ifindex 5 02:00:06:de:54:a8 ethertype ARP (0x0806), length 48: " +
+				"Request who-has 10.239.0.1 tell 10.239.0.101, length 28", ask, web, "",
+		},
+		{
+			"-v", "05:48:48.9 ARP, Ethernet (len 6), IPv4 (len 4), Request who-has 10.239.0.1 tell 10.239.0.101, length 28",
+			ask, "", "",
+		},
+		{"-tt", "1764222528.939893 ARP, Request who-has 10.239.0.1 tell 10.239.0.101, length 28", ask, "", ""},
+		{
+			"-e, a tag", "02:00:06:de:54:a8 > ff:ff:ff:ff:ff:ff, ethertype 802.1Q (0x8100), length 64: vlan 10, p 0, " +
+				"ethertype ARP (0x0806), Request who-has 10.239.0.1 tell 10.239.0.101, length 46", "vlan 10, " + padded, web, all,
+		},
+		{
+			"-e, TCP", "02:00:06:de:54:a8 > 02:00:07:de:54:a8, ethertype IPv4 (0x0800), length 74: " +
+				"10.239.0.101.5000 > 10.239.0.102.80: Flags [S], seq 1, win 64240, length 0",
+			"IP 10.239.0.101.5000 > 10.239.0.102.80: TCP, length 0", web, db,
+		},
+		{
+			"TCP", "IP 10.239.0.101.5000 > 10.239.0.102.80: Flags [S], seq 1, win 64240, length 0",
+			"IP 10.239.0.101.5000 > 10.239.0.102.80: TCP, length 0", "", "",
+		},
+		{
+			"TCP, with its content, and MACs", "IP 10.239.0.101.5000 > 10.239.0.102.80: Flags [P.], seq 1:79, ack 1, " +
+				"win 64240, length 78: HTTP: GET / HTTP/1.1 from " + web + " to " + db,
+			"IP 10.239.0.101.5000 > 10.239.0.102.80: TCP, length 78", web, db,
+		},
+		{
+			"ICMP", "IP 10.239.0.101 > 10.239.0.102: ICMP echo request, id 1, seq 1, length 64",
+			"IP 10.239.0.101 > 10.239.0.102: ICMP, length 64", "", "",
+		},
+		{
+			"-e, DHCP", "02:00:06:de:54:a8 > ff:ff:ff:ff:ff:ff, ethertype IPv4 (0x0800), length 342: 0.0.0.0.68 > 255.255.255.255.67: " +
+				"BOOTP/DHCP, Request from 02:00:06:de:54:a8, length 300",
+			"IP 0.0.0.0.68 > 255.255.255.255.67: UDP, length 300", web, all,
+		},
+		{
+			"DHCP", "IP 0.0.0.0.68 > 255.255.255.255.67: BOOTP/DHCP, Request from 02:00:06:de:54:a8, length 300",
+			"IP 0.0.0.0.68 > 255.255.255.255.67: UDP, length 300", web, "",
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			p, err := tcpdump.Parse(tt.line)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if want := strings.Contains(tt.line, "eth0  Out"); (p.Left == "eth0") != want {
+				t.Errorf("it left by %q", p.Left)
+			}
+			if got := responder.Describe(p.Frame()); got != tt.frame {
+				t.Errorf("%s; want %s", got, tt.frame)
+			}
+			if text(p.From) != tt.from || text(p.To) != tt.to {
+				t.Errorf("from %s to %s; want from %s to %s", text(p.From), text(p.To), tt.from, tt.to)
+			}
+		})
+	}
+}
+
+func text(mac *registry.MAC) string {
+	if mac == nil {
+		return ""
+	}
+	return mac.String()
+}
+
+// TestParseDHCP expects the client's MAC in a DHCP message (chaddr): the one in the line, or else the Ethernet source.
+func TestParseDHCP(t *testing.T) {
+	const broadcast = "IP 0.0.0.0.68 > 255.255.255.255.67: "
+	for line, want := range map[string]string{
+		broadcast + "BOOTP/DHCP, Request from 02:00:07:de:54:a8, length 300 from 02:00:06:de:54:a8": "020007de54a8",
+		broadcast + "BOOTP/DHCP, Request from 02:00:07:de:54:a8, length 300":                        "020007de54a8",
+		broadcast + "UDP, length 300 from 02:00:06:de:54:a8":                                        "020006de54a8",
+	} {
+		p, err := tcpdump.Parse(line)
+		if err != nil {
+			t.Fatal(err)
+		}
+		const message = 14 + 20 + 8 // after the headers of Ethernet, IPv4 and UDP
+		frame := p.Frame()
+		if got := hex.EncodeToString(frame[message+28 : message+34]); got != want || hex.EncodeToString(frame[message:message+4]) != "01010600" {
+			t.Errorf("%s: %s in %x; want %s", line, got, frame[message:message+34], want)
+		}
+	}
+}
+
 func TestParseErrors(t *testing.T) {
 	const example = `; write, for example, "who-has 10.239.0.102 tell 10.239.0.101"`
 	tests := []struct{ line, want string }{
@@ -92,22 +204,23 @@ func TestParseErrors(t *testing.T) {
 		{"who-has 10.239.0.102 tell 10.239.0.101 by vnet3", `want the end, from MAC or to MAC, not "by"` + example},
 		{
 			"who-has 10.239.0.102 tell 10.239.0.101, length 27",
-			"an ARP packet has 28 bytes at least, not 27; write one that is cut in hexadecimal",
+			"an ARP packet has at least 28 bytes, not 27; write a truncated one in hexadecimal",
 		},
 		{"Unknown 7", `want the operation's number in parentheses, not "7"` + example},
 		{"vlan 4096, who-has 10.239.0.102 tell 10.239.0.101", `want a number from 0 to 4095, not "4096,"` + example},
-		{"malformed ARP, length 3", `a malformed frame can't be made of words; write it in hexadecimal`},
+		{"malformed ARP, length 3", `cannot make a malformed frame from its description; write it in hexadecimal`},
 		{
-			"02:00:09:de:54:a8 > 02:00:06:de:54:a8, ethertype IPv4 (0x0800), length 42: 10.239.0.101 > 10.239.0.102: ICMP",
-			`want ARP, not "IPv4"` + example,
+			"02:00:09:de:54:a8 > 02:00:06:de:54:a8, ethertype IPv4, length 42: 10.239.0.101 > 10.239.0.102: ICMP",
+			`want an EtherType, such as 0x88cc, not the end` + example,
 		},
+		{"IP (tos 0x0, ttl 64", "want ), not the end" + example},
 		{"ip 10.239.0.101", `want >, not the end` + example},
 		{
 			"ip 10.239.0.101.68 > 10.239.0.102",
-			"either both addresses have a port or none: 10.239.0.101.68 > 10.239.0.102.67",
+			"want a port for both addresses or for neither, as in 10.239.0.101.68 > 10.239.0.102.67",
 		},
 		{"ip 10.239.0.101.68 > 10.239.0.102.67: ICMP", "only UDP and TCP have ports"},
-		{"ip 10.239.0.101 > 10.239.0.102: ICMP, length 65516", "the length is 65515 at most, not 65516"},
+		{"ip 10.239.0.101 > 10.239.0.102: ICMP, length 65516", "want a length of at most 65515, not 65516"},
 		{"ip6 10.239.0.101 > ::1", `want an IPv6 address, not "10.239.0.101"` + example},
 	}
 	for _, tt := range tests {
@@ -128,7 +241,7 @@ func TestExamples(t *testing.T) {
 	}
 }
 
-// FuzzParse takes any line, and expects that what Describe writes of the frame is a line for the same frame.
+// FuzzParse parses any line, and expects Describe and Parse to be inverse for its frame.
 func FuzzParse(f *testing.F) {
 	for _, line := range tcpdump.Examples {
 		f.Add(line)
@@ -138,6 +251,9 @@ func FuzzParse(f *testing.F) {
 		"Reverse Request who-is 02:00:07:de:54:a8 tell 02:00:06:de:54:a8", "Unknown (9)",
 		"02:00:09:de:54:a8 > 02:00:06:de:54:a8, ethertype ARP (0x0806), length 42: Request who-has 10.0.0.1 tell 0.0.0.0", "LLC, length 1501",
 		"IP 10.239.0.101.68 > 10.239.0.102.67: UDP, length 3", "IP6 :: > ::, length 0", "ethertype 0x0800, length 60000",
+		"05:48:48.9 eth0  Out ARP, Ethernet (len 6), IPv4 (len 4), Request who-has 10.0.0.1 tell 10.0.0.2, length 28",
+		"02:00:06:de:54:a8 > ff:ff:ff:ff:ff:ff, ethertype 802.1Q (0x8100), length 64: vlan 10, p 0, ethertype IPv6 (0x86dd), ::1 > ::2: x",
+		"IP (tos 0x0) 0.0.0.0.68 > 255.255.255.255.67: BOOTP/DHCP, Request from 02:00:06:de:54:a8, length 300",
 	} {
 		f.Add(line)
 	}
@@ -150,7 +266,7 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// FuzzReadBack does the same with any frame.
+// FuzzReadBack does the same for any frame.
 func FuzzReadBack(f *testing.F) {
 	for _, line := range tcpdump.Examples {
 		p, err := tcpdump.Parse(line)
@@ -162,24 +278,26 @@ func FuzzReadBack(f *testing.F) {
 	f.Fuzz(checkReadBack)
 }
 
-// checkReadBack expects that the words for a frame are read, and the frame made of them has the same words.
+// checkReadBack expects the description of a frame to be parsed into a frame with the same description, and the
+// description of a malformed frame to be an error.
 func checkReadBack(t *testing.T, frame []byte) {
 	words := responder.Describe(frame)
 	p, err := tcpdump.Parse(words)
 	switch {
 	case strings.Contains(words, "malformed"):
 		if err == nil {
-			t.Errorf("%q is read as %+v", words, p)
+			t.Errorf("%q is parsed as %+v", words, p)
 		}
 	case isOverlong(frame, words):
 	case err != nil:
 		t.Errorf("%q: %v", words, err)
 	case responder.Describe(p.Frame()) != words:
-		t.Errorf("%q is read as %q", words, responder.Describe(p.Frame()))
+		t.Errorf("%q is parsed as %q", words, responder.Describe(p.Frame()))
 	}
 }
 
-// isOverlong reports whether the frame is longer than any, or is of TCP with a header shorter than any.
+// isOverlong reports whether the frame is too long for Parse: longer than any frame, or of TCP with a header that is too
+// short.
 func isOverlong(frame []byte, words string) bool {
 	return len(frame) > 0xffff || strings.Contains(words, "TCP, length 65")
 }

@@ -3,20 +3,19 @@ package tcpdump
 import (
 	"fmt"
 	"net/netip"
-	"regexp"
 	"strconv"
 	"strings"
 
-	"github.com/arpfabric/arpfabric/responder"
+	"github.com/arpfabric/arpfabric/responder/registry"
 )
 
-// A scanner reads a line word by word. After an error it reads nothing more.
+// A scanner reads a line word by word. After an error it stays where it is.
 type scanner struct {
 	words []string
 	err   error
 }
 
-// fail notes that something else was wanted than the next word.
+// fail sets the error, which says what was expected in the place of the next word. It keeps an earlier error.
 func (s *scanner) fail(want string) {
 	if s.err != nil {
 		return
@@ -28,17 +27,17 @@ func (s *scanner) fail(want string) {
 	s.err = fmt.Errorf("want %s, not %s; write, for example, %q", want, found, Examples[0])
 }
 
-// next returns the next word, without the comma behind it, and leaves it there; nothing at the end.
-func (s *scanner) next() string {
+// peek returns the next word without its comma, or "" at the end or after an error.
+func (s *scanner) peek() string {
 	if s.err != nil || len(s.words) == 0 {
 		return ""
 	}
 	return strings.TrimSuffix(s.words[0], ",")
 }
 
-// accept takes the next word if it is word.
+// accept skips the next word if it is word, and reports whether it did.
 func (s *scanner) accept(word string) bool {
-	if !strings.EqualFold(s.next(), word) {
+	if !strings.EqualFold(s.peek(), word) {
 		return false
 	}
 	s.words = s.words[1:]
@@ -51,29 +50,33 @@ func (s *scanner) expect(word string) {
 	}
 }
 
-// take takes the next word if read can make something of it. want says what it should be.
-func take[T any](s *scanner, want string, read func(string) (T, error)) T {
-	result, err := read(s.next())
+// parse parses the next word and skips it. want describes it in the error.
+func parse[T any](s *scanner, want string, parseWord func(string) (T, error)) T {
+	result, err := parseWord(s.peek())
 	if err != nil {
 		s.fail(want)
 	}
 	if s.err != nil {
-		var nothing T
-		return nothing
+		var zero T
+		return zero
 	}
 	s.words = s.words[1:]
 	return result
 }
 
-func (s *scanner) mac() responder.MAC {
-	return take(s, "a MAC, such as 02:00:06:de:54:a8", responder.ParseMAC)
+func (s *scanner) mac() registry.MAC {
+	return parse(s, "a MAC, such as 02:00:06:de:54:a8", registry.ParseMAC)
 }
 
-func (s *scanner) addr() netip.Addr { return take(s, "an IPv4 address", parseIPv4) }
+func (s *scanner) addr() netip.Addr { return parse(s, "an IPv4 address", parseIPv4) }
 
 func (s *scanner) ipv6Addr() netip.Addr {
-	return take(s, "an IPv6 address", func(word string) (netip.Addr, error) {
+	return parse(s, "an IPv6 address", func(word string) (netip.Addr, error) {
 		addr, err := netip.ParseAddr(word)
+		if err != nil { // with a port, and with the colon before the description
+			word, _, _ = strings.Cut(strings.TrimSuffix(word, ":"), ".")
+			addr, err = netip.ParseAddr(word)
+		}
 		if err == nil && (!addr.Is6() || addr.Zone() != "") {
 			err = fmt.Errorf("%s is not an IPv6 address without a zone", word)
 		}
@@ -81,9 +84,9 @@ func (s *scanner) ipv6Addr() netip.Addr {
 	})
 }
 
-// number reads a number from 0 to most, with or without a colon behind it.
+// number parses a number from 0 to most, with or without a colon after it.
 func (s *scanner) number(most int) int {
-	return take(s, fmt.Sprintf("a number from 0 to %d", most), func(word string) (int, error) {
+	return parse(s, fmt.Sprintf("a number from 0 to %d", most), func(word string) (int, error) {
 		n, err := strconv.ParseUint(strings.TrimSuffix(word, ":"), 10, 16)
 		if err == nil && int(n) > most {
 			err = strconv.ErrRange
@@ -93,7 +96,7 @@ func (s *scanner) number(most int) int {
 }
 
 func (s *scanner) etherType() uint64 {
-	return take(s, "an EtherType, such as 0x88cc", func(word string) (uint64, error) {
+	return parse(s, "an EtherType, such as 0x88cc", func(word string) (uint64, error) {
 		return strconv.ParseUint(strings.TrimPrefix(word, "0x"), 16, 16)
 	})
 }
@@ -106,27 +109,18 @@ type endpoint struct {
 }
 
 func (s *scanner) endpoint() endpoint {
-	return take(s, "an IPv4 address, with or without a port", parseEndpoint)
+	return parse(s, "an IPv4 address, with or without a port", parseEndpoint)
 }
 
-// openParentheses takes the parentheses off the next word, and reports whether it had them.
+// openParentheses removes the parentheses from the next word, and reports whether it had them.
 func (s *scanner) openParentheses() bool {
-	word := s.next()
+	word := s.peek()
 	inside, opened := strings.CutPrefix(word, "(")
 	inside, closed := strings.CutSuffix(inside, ")")
 	if opened && closed {
 		s.words[0] = inside
 	}
 	return opened && closed
-}
-
-var timestamp = regexp.MustCompile(`^\d\d:\d\d:\d\d\.\d+$`)
-
-// skipTime skips the time that tcpdump writes before each line.
-func (s *scanner) skipTime() {
-	if timestamp.MatchString(s.next()) {
-		s.words = s.words[1:]
-	}
 }
 
 func parseIPv4(word string) (netip.Addr, error) {
@@ -137,7 +131,7 @@ func parseIPv4(word string) (netip.Addr, error) {
 	return addr, err
 }
 
-// parseEndpoint reads the port as tcpdump writes it: as a fifth number. The second address has a colon behind it.
+// parseEndpoint parses an address with tcpdump's notation for a port: a fifth number. A colon may follow.
 func parseEndpoint(word string) (e endpoint, err error) {
 	word = strings.TrimSuffix(word, ":")
 	if last := strings.LastIndexByte(word, '.'); strings.Count(word, ".") == 4 {

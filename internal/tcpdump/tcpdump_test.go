@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -14,14 +15,13 @@ import (
 	"github.com/gopacket/gopacket/layers"
 	"github.com/gopacket/gopacket/pcapgo"
 
-	"github.com/arpfabric/arpfabric/internal/lab"
+	"github.com/arpfabric/arpfabric/internal/lab/labtest"
 	"github.com/arpfabric/arpfabric/internal/tcpdump"
 )
 
-// TestTcpdump reads what tcpdump itself prints of frames, with and without their Ethernet headers, and wants the same
-// frames.
+// TestTcpdump parses the output of tcpdump, with and without Ethernet headers, and expects the original frames.
 func TestTcpdump(t *testing.T) {
-	lab.NeedProgram(t, "tcpdump")
+	labtest.NeedProgram(t, "tcpdump")
 	lines := []string{
 		"who-has 10.239.0.102 tell 10.239.0.101 from 02:00:06:de:54:a8 to ff:ff:ff:ff:ff:ff",
 		"who-has 10.239.0.102 (ff:ff:ff:ff:ff:ff) tell 0.0.0.0, length 46 from 02:00:06:de:54:a8 to 02:00:07:de:54:a8",
@@ -31,21 +31,29 @@ func TestTcpdump(t *testing.T) {
 		"Reverse Reply 02:00:07:de:54:a8 at 10.239.0.102 from 02:00:06:de:54:a8 to ff:ff:ff:ff:ff:ff",
 		"Inverse Request who-is 02:00:07:de:54:a8 tell 02:00:06:de:54:a8 to ff:ff:ff:ff:ff:ff",
 		"Inverse Reply 02:00:07:de:54:a8 at 10.239.0.102 to ff:ff:ff:ff:ff:ff",
+		"vlan 10, vlan 7, who-has 10.239.0.102 tell 10.239.0.101 from 02:00:06:de:54:a8 to ff:ff:ff:ff:ff:ff",
+		"vlan 10, IP 10.239.0.101.5000 > 10.239.0.102.80: TCP, length 10 from 02:00:06:de:54:a8 to 02:00:07:de:54:a8",
+		"IP 10.239.0.101 > 10.239.0.102: ICMP, length 64 from 02:00:06:de:54:a8 to 02:00:07:de:54:a8",
+		"IP 0.0.0.0.68 > 255.255.255.255.67: UDP, length 300 from 02:00:06:de:54:a8 to ff:ff:ff:ff:ff:ff",
+		"IP 10.239.0.101.5000 > 10.239.0.102.4000: UDP, length 10 from 02:00:06:de:54:a8 to 02:00:07:de:54:a8",
+		"ethertype 0x88cc, length 46 from 02:00:06:de:54:a8 to 01:80:c2:00:00:0e",
+		"LLC, length 38 from 02:00:06:de:54:a8 to 01:80:c2:00:00:00",
 	}
 	var want []string
 	for _, line := range lines {
 		want = append(want, hex.EncodeToString(frameOf(t, line, "")))
 	}
-	capture := write(t, want)
-	for i, line := range printed(t, "-e", "-r", capture) {
-		if got := hex.EncodeToString(frameOf(t, line, "")); got != want[i] {
-			t.Errorf("%s\n%s\nwant\n%s", line, got, want[i])
+	capture := writeCapture(t, want)
+	for i, line := range slices.Concat(printed(t, "-e", "-r", capture), printed(t, "-e", "-v", "-tttt", "-r", capture)) {
+		if got, want := hex.EncodeToString(frameOf(t, line, "")), want[i%len(want)]; got != want {
+			t.Errorf("%s\n%s\nwant\n%s", line, got, want)
 		}
 	}
 	for i, line := range printed(t, "-r", capture) {
 		_, macs, _ := strings.Cut(lines[i], " from ")
-		if macs == "" {
-			continue // the words have the source
+		kind, _, _ := strings.Cut(lines[i], " ")
+		if macs == "" || kind == "vlan" || kind == "ethertype" || kind == "LLC," {
+			continue // the line has the source, or lacks the tag or the EtherType
 		}
 		if got := hex.EncodeToString(frameOf(t, line, " from "+macs)); got != want[i] {
 			t.Errorf("%s\n%s\nwant\n%s", line, got, want[i])
@@ -62,8 +70,8 @@ func frameOf(t *testing.T, line, macs string) []byte {
 	return p.Frame()
 }
 
-// write writes a capture of frames in hexadecimal, and returns its path.
-func write(t *testing.T, frames []string) string {
+// writeCapture writes a capture of frames in hexadecimal, and returns its path.
+func writeCapture(t *testing.T, frames []string) string {
 	t.Helper()
 	var capture bytes.Buffer
 	w := pcapgo.NewWriter(&capture)
@@ -94,5 +102,13 @@ func printed(t *testing.T, args ...string) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return strings.Split(strings.TrimSpace(string(out)), "\n")
+	var lines []string
+	for line := range strings.Lines(string(out)) {
+		if strings.HasPrefix(line, " ") || strings.HasPrefix(line, "\t") { // it continues the one before
+			lines[len(lines)-1] += line
+			continue
+		}
+		lines = append(lines, line)
+	}
+	return lines
 }

@@ -1,6 +1,6 @@
-// Package violation keeps what guests did with identities that are not theirs, and logs it.
+// Package violation records guests' uses of MACs and addresses that are not theirs, and logs them.
 //
-// A [Table] has a record for each different violation. It is bounded, and so is what it logs: an attacker
-// can forge ever new addresses. Each port has a share of both, so that one guest does not hide what another does.
-// A violation is logged when it is seen for the first time, and then summed up while it goes on.
+// A [Table] has a record for each different violation. The number of records and of log lines is limited, because an
+// attacker can forge new addresses without end. Each port has a share of both, so that one guest cannot hide another's
+// violations. A violation is logged when it is first seen, and then summarized while it continues.
 package violation

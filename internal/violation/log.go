@@ -7,28 +7,28 @@ import (
 	"slices"
 	"time"
 
-	"github.com/arpfabric/arpfabric/responder"
+	"github.com/arpfabric/arpfabric/responder/registry"
 )
 
 const (
-	// MaxNewLines is how many violations a second are logged when they are seen for the first time.
+	// MaxNewLines is the number of log lines a second for new violations.
 	MaxNewLines = 50
 
-	// MaxNewLinesOfPort is how many of them may be from one port.
+	// MaxNewLinesOfPort is the number of these lines for one port.
 	MaxNewLinesOfPort = 5
 
-	// MaxSummaryLines is how many violations one summary has a line for: of each port the one with the most frames,
-	// then of each port the next, until there are so many.
+	// MaxSummaryLines is the number of violations that one summary lists: first the most frequent one of each port,
+	// then the second of each port, and so on.
 	MaxSummaryLines = 50
 )
 
-// A limit allows some lines a second.
+// A limit limits log lines a second.
 type limit struct {
-	second time.Duration // when the present one began, by Table.clock
-	taken  int           // in this second
+	second time.Duration // start of the current second, by Table.clock
+	taken  int           // number of lines in this second
 }
 
-// take asks for one of so many lines a second.
+// take takes one line if fewer than most were taken in this second.
 func (l *limit) take(at time.Duration, most int) bool {
 	if at-l.second >= time.Second {
 		l.second, l.taken = at, 0
@@ -40,46 +40,46 @@ func (l *limit) take(at time.Duration, most int) bool {
 	return true
 }
 
-// takeLine asks for a line for a new violation of a port. With the first line of a second, it returns how many were
-// missed until then.
-func (t *Table) takeLine(s *share, at time.Duration) (allowed bool, missed uint64) {
+// takeLine takes a line for a new violation of a port, if the limits allow it. With the first line of a second, it
+// returns the number of lines that the limits suppressed before.
+func (t *Table) takeLine(s *share, at time.Duration) (allowed bool, suppressed uint64) {
 	if !s.lines.take(at, MaxNewLinesOfPort) || !t.lines.take(at, MaxNewLines) {
-		t.missed++
+		t.suppressed++
 		return false, 0
 	}
 	if t.lines.taken == 1 {
-		missed = t.tellMissed()
+		suppressed = t.takeSuppressed()
 	}
-	return true, missed
+	return true, suppressed
 }
 
-// tellMissed returns how many were missed since it was last called.
-func (t *Table) tellMissed() uint64 {
-	missed := t.missed
-	t.missed = 0
-	return missed
+// takeSuppressed returns the number of lines that were suppressed since its last call.
+func (t *Table) takeSuppressed() uint64 {
+	suppressed := t.suppressed
+	t.suppressed = 0
+	return suppressed
 }
 
-// A summary is what one line of Summarise says.
+// A summary is one line of Summarise.
 type summary struct {
 	Violation
-	owner        responder.Binding
-	since, total uint64 // frames since the last line, and since the first
-	turn         int    // how many of its port have more frames
+	owner        registry.Binding
+	since, total uint64 // frames since the last line, and in total
+	rank         int    // number of violations on its port with more frames
 }
 
-// Summarise logs the violations that have gone on since they were last logged, with how many frames it were.
-// It is to be called once a minute or so.
+// Summarise logs the violations that have continued since they were last logged, with their numbers of frames. Call it
+// about once a minute.
 func (t *Table) Summarise() {
 	t.mu.Lock()
-	missed := t.tellMissed()
+	suppressed := t.takeSuppressed()
 	summaries := t.summaries()
-	forgotten := t.forgotten - t.told
-	t.told = t.forgotten
-	t.mu.Unlock()
+	forgotten := t.forgotten - t.reported
+	t.reported = t.forgotten
+	t.mu.Unlock() // before logging, which may block
 
-	t.logMissed(missed)
-	sortInTurn(summaries)
+	t.logSuppressed(suppressed)
+	sortByRank(summaries)
 	listed := min(len(summaries), MaxSummaryLines)
 	for _, s := range summaries[:listed] {
 		t.logViolation(s.Violation, s.owner, slog.Uint64("frames", s.since), slog.Uint64("total", s.total))
@@ -87,7 +87,7 @@ func (t *Table) Summarise() {
 	t.logRest(summaries[listed:], forgotten)
 }
 
-// summaries returns what no line has told of yet, as told.
+// summaries returns the violations with frames that no line has reported, and marks them as reported.
 func (t *Table) summaries() []summary {
 	var all []summary
 	for _, element := range t.entries {
@@ -100,22 +100,23 @@ func (t *Table) summaries() []summary {
 	return all
 }
 
-// sortInTurn sorts by frames, the most first, but that each port has its turn before any has another.
-func sortInTurn(all []summary) {
+// sortByRank sorts by rank on the port, then by frames, the most first. So each port's first violation comes before any
+// port's second.
+func sortByRank(all []summary) {
 	slices.SortFunc(all, func(a, b summary) int {
 		return cmp.Or(cmp.Compare(b.since, a.since), a.compare(&b.Violation))
 	})
-	turns := map[port]int{}
+	ranks := map[port]int{}
 	for i := range all {
 		p := port{all[i].Network, all[i].Port}
-		all[i].turn = turns[p]
-		turns[p]++
+		all[i].rank = ranks[p]
+		ranks[p]++
 	}
-	slices.SortStableFunc(all, func(a, b summary) int { return cmp.Compare(a.turn, b.turn) })
+	slices.SortStableFunc(all, func(a, b summary) int { return cmp.Compare(a.rank, b.rank) })
 }
 
-// logViolation logs what an operator needs to find the guest, and whose identity it uses.
-func (t *Table) logViolation(v Violation, owner responder.Binding, more ...slog.Attr) {
+// logViolation logs where the guest is, and the owner of the identity that it uses.
+func (t *Table) logViolation(v Violation, owner registry.Binding, more ...slog.Attr) {
 	attrs := []slog.Attr{
 		slog.String("network", v.Network), slog.String("port", v.Port), slog.String("mac", v.MAC.String()),
 	}
@@ -130,7 +131,7 @@ func (t *Table) logViolation(v Violation, owner responder.Binding, more ...slog.
 	if v.Target.IsValid() && v.Target != v.Claimed() {
 		add("target", v.Target.String())
 	}
-	if owner != (responder.Binding{}) {
+	if owner != (registry.Binding{}) {
 		add("owner", owner.MAC.String())
 		add("owner_name", owner.Name)
 		add("owner_port", owner.Port)
@@ -138,17 +139,17 @@ func (t *Table) logViolation(v Violation, owner responder.Binding, more ...slog.
 	}
 	add("action", v.Action.String())
 	add("reason", v.Reason.String())
-	t.log.LogAttrs(context.Background(), slog.LevelWarn, words[v.Reason], append(attrs, more...)...)
+	t.log.LogAttrs(context.Background(), slog.LevelWarn, messages[v.Reason], append(attrs, more...)...)
 }
 
-// logMissed says how many violations have had no line of their own when they were new.
-func (t *Table) logMissed(n uint64) {
+// logSuppressed logs the number of new violations that were not logged.
+func (t *Table) logSuppressed(n uint64) {
 	if n > 0 {
-		t.log.Warn("more new violations than are logged in a second", "not_logged", n)
+		t.log.Warn("too many new violations to log them all; list them with: arpfabric violations", "not_logged", n)
 	}
 }
 
-// logRest sums up the violations that a summary has no line for, and those that were forgotten before it.
+// logRest logs the number of violations that a summary does not list, and of records that were forgotten before it.
 func (t *Table) logRest(rest []summary, forgotten uint64) {
 	if len(rest) == 0 && forgotten == 0 {
 		return
@@ -157,5 +158,5 @@ func (t *Table) logRest(rest []summary, forgotten uint64) {
 	for _, s := range rest {
 		frames += s.since
 	}
-	t.log.Warn("more violations than are listed", "violations", len(rest), "frames", frames, "forgotten", forgotten)
+	t.log.Warn("more violations than one summary lists", "violations", len(rest), "frames", frames, "forgotten", forgotten)
 }

@@ -7,21 +7,21 @@ import (
 	"time"
 )
 
-// A port is where a guest is. It has a share of the records and of the lines, so that one guest can't hide what
-// another does.
+// A port is a guest's port. It has a share of the records and of the lines, so that one guest cannot hide another's
+// violations.
 type port struct{ network, name string }
 
-// A share is what a port has of the table.
+// A share is a port's share of the table.
 type share struct {
 	port   port
-	recent list.List     // of *entry, the one seen last first
-	since  time.Duration // that it has had so many records, by Table.clock
-	place  int           // in shares
+	recent list.List     // of *entry, the most recent first
+	since  time.Duration // time of the last change of its number of records, by Table.clock
+	index  int           // in shares
 	lines  limit
 }
 
-// shares is a heap of those that have records: the one with the most comes first, of equals the one that has had so
-// many for longest.
+// shares is a heap of the shares with records. The share with the most comes first; of equals, the one whose number has
+// not changed for longest.
 type shares []*share
 
 func (s shares) Len() int { return len(s) }
@@ -32,13 +32,13 @@ func (s shares) Less(i, j int) bool {
 
 func (s shares) Swap(i, j int) {
 	s[i], s[j] = s[j], s[i]
-	s[i].place, s[j].place = i, j
+	s[i].index, s[j].index = i, j
 }
 
 // Push implements [heap.Interface].
 func (s *shares) Push(x any) {
 	added := x.(*share)
-	added.place = len(*s)
+	added.index = len(*s)
 	*s = append(*s, added)
 }
 
@@ -51,7 +51,7 @@ func (s *shares) Pop() any {
 	return removed
 }
 
-// shareOf returns the share of the port of v, a new one if it has none.
+// shareOf returns the share of v's port, and makes one if there is none.
 func (t *Table) shareOf(v Violation) *share {
 	p := port{v.Network, v.Port}
 	s := t.ports[p]
@@ -63,9 +63,10 @@ func (t *Table) shareOf(v Violation) *share {
 	return s
 }
 
-// room returns room for another record in s. If the table is full, the port with the most records gives the one seen
-// longest ago. That is the port of s itself if it would have as many then: nothing is won by turns.
-func (t *Table) room(s *share) *list.Element {
+// newElement returns an element for another record in s. If the table is full, it replaces the oldest record of the
+// port with the most. If s would then have as many records as that port, s replaces its own oldest instead: two ports
+// would only take records from each other.
+func (t *Table) newElement(s *share) *list.Element {
 	if len(t.entries) == MaxRecords {
 		most := t.shares[0]
 		if has := s.recent.Len(); has > 0 && most.recent.Len() <= has+1 {
@@ -79,7 +80,7 @@ func (t *Table) room(s *share) *list.Element {
 	return element
 }
 
-// forgetOldest takes the record of s that was seen longest ago out of the table, and returns where it was.
+// forgetOldest removes the oldest record of s from the table, and returns its element.
 func (t *Table) forgetOldest(s *share) *list.Element {
 	oldest := s.recent.Back()
 	delete(t.entries, oldest.Value.(*entry).Violation)
@@ -87,13 +88,13 @@ func (t *Table) forgetOldest(s *share) *list.Element {
 	return oldest
 }
 
-// resized puts s where it belongs, now that it has more records or fewer. A port without any has no share.
+// resized restores the heap after the number of records in s has changed. It removes a share without records.
 func (t *Table) resized(s *share) {
 	s.since = t.clock.elapsed
 	if s.recent.Len() == 0 {
-		heap.Remove(&t.shares, s.place)
+		heap.Remove(&t.shares, s.index)
 		delete(t.ports, s.port)
 		return
 	}
-	heap.Fix(&t.shares, s.place)
+	heap.Fix(&t.shares, s.index)
 }

@@ -7,29 +7,29 @@ import (
 	"sync"
 	"time"
 
-	"github.com/arpfabric/arpfabric/responder"
+	"github.com/arpfabric/arpfabric/responder/registry"
 )
 
-// MaxRecords is how many records a table keeps. Room for a new one is made by the port that has the most: of its
-// records, the one seen longest ago.
+// MaxRecords is the number of records that a table keeps. A new record replaces the oldest record of the port that has
+// the most.
 const MaxRecords = 4096
 
-// Record is what a table knows of one violation.
+// Record is a table's record of one violation.
 type Record struct {
 	Violation
 
-	// Owner is the binding of the address that the violation is about, when it was last seen; the zero Binding
-	// where there was none.
-	Owner responder.Binding
+	// Owner is the binding of the address that was used, when the violation was last seen; the zero Binding if there was
+	// none.
+	Owner registry.Binding
 
-	// First and Last are when it was seen, by the clock as it is set now: time that the clock was set forward or
-	// back by in between doesn't count.
+	// First and Last are the times at which it was seen, by the machine's clock as it is now. They change only if that is
+	// set.
 	First, Last time.Time
 
-	Count uint64 // of frames
+	Count uint64 // number of frames
 }
 
-// Table keeps violations. It may be used from several goroutines at once.
+// Table keeps records of violations. It is safe for concurrent use.
 type Table struct {
 	log *slog.Logger
 
@@ -38,96 +38,146 @@ type Table struct {
 	entries   map[Violation]*list.Element
 	ports     map[port]*share
 	shares    shares
+	changes   uint64
 	forgotten uint64
-	told      uint64 // of forgotten, how many a summary has told of
+	reported  uint64 // the value of forgotten at the last summary
 	lines     limit
-	missed    uint64 // new violations that had no line and have not been told of
+
+	suppressed uint64 // lines of new violations that were suppressed and not reported
 }
 
-// An entry is a record as the table keeps it.
+// An entry is a record in the table.
 type entry struct {
 	Violation
 	share       *share
-	owner       responder.Binding
+	owner       registry.Binding
 	first, last time.Duration // by Table.clock
 	count       uint64
-	logged      uint64 // of count, how many a line has told of
+	logged      uint64 // the value of count in the last line
 }
 
-// New makes an empty table that logs to log. now is time.Now, but for tests.
+// New returns an empty table that logs to log. now is time.Now, except in tests.
 func New(log *slog.Logger, now func() time.Time) *Table {
 	return &Table{
 		log: log, clock: newClock(now), entries: map[Violation]*list.Element{}, ports: map[port]*share{},
 	}
 }
 
-// Add counts a frame, and logs the first of its kind, unless there are too many kinds in this second, from its port
-// or from all. registry is that of the network, to tell whose identity it is. Add allocates nothing for a violation
-// that the table has.
-func (t *Table) Add(v Violation, registry *responder.Registry) {
+// Add counts a frame. It logs a new violation, within the limits for lines of its port and of all ports. registry is the
+// network's, to find the owner of the address. Add does not allocate for a violation that the table has.
+func (t *Table) Add(v Violation, registry *registry.Registry) {
 	owner, _ := registry.Lookup(v.Claimed())
 	t.mu.Lock()
 	at := t.clock.read()
 	known := t.entries[v]
 	if known == nil {
-		known = t.enter(v, at)
+		known = t.insert(v, at)
 	}
 	e := known.Value.(*entry)
 	e.share.recent.MoveToFront(known)
 	e.owner, e.last = owner, at
 	e.count++
+	t.changes++
 	if e.count > 1 {
 		t.mu.Unlock()
 		return
 	}
-	allowed, missed := t.takeLine(e.share, at)
+	allowed, suppressed := t.takeLine(e.share, at)
 	if allowed {
 		e.logged = 1
 	}
-	t.mu.Unlock()
-	t.logMissed(missed)
+	t.mu.Unlock() // before logging, which may block
+	t.logSuppressed(suppressed)
 	if allowed {
 		t.logViolation(v, owner)
 	}
 }
 
-// enter makes an entry for v, in the place of another if the table is full.
-func (t *Table) enter(v Violation, at time.Duration) *list.Element {
+// insert adds an entry for v, which replaces another one if the table is full.
+func (t *Table) insert(v Violation, at time.Duration) *list.Element {
 	s := t.shareOf(v)
-	element := t.room(s)
+	element := t.newElement(s)
 	*element.Value.(*entry) = entry{Violation: v, share: s, first: at}
 	t.entries[v] = element
 	return element
 }
 
-// All returns the records, by network, port, and what they are.
+// All returns the records in the order of network, port and violation.
 func (t *Table) All() []Record {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	at := t.clock.read()
+	t.clock.read()
+	timeOf := t.clock.times()
 	all := make([]Record, 0, len(t.entries))
 	for _, element := range t.entries {
 		e := element.Value.(*entry)
 		all = append(all, Record{
-			Violation: e.Violation,
-			Owner:     e.owner,
-			First:     t.clock.latest.Add(e.first - at),
-			Last:      t.clock.latest.Add(e.last - at),
-			Count:     e.count,
+			Violation: e.Violation, Owner: e.owner, First: timeOf(e.first), Last: timeOf(e.last), Count: e.count,
 		})
 	}
 	slices.SortFunc(all, func(a, b Record) int { return a.compare(&b.Violation) })
 	return all
 }
 
-// Len returns how many records there are.
+// Clear removes the records that match, and returns their number. A violation that continues is then a new one.
+func (t *Table) Clear(match func(Record) bool) int {
+	n := 0
+	for _, r := range t.All() {
+		if match(r) && t.remove(r.Violation) {
+			n++
+		}
+	}
+	return n
+}
+
+// remove reports whether there was a record of v.
+func (t *Table) remove(v Violation) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	element := t.entries[v]
+	if element == nil {
+		return false
+	}
+	s := element.Value.(*entry).share
+	s.recent.Remove(element)
+	delete(t.entries, v)
+	t.resized(s)
+	t.changes++
+	return true
+}
+
+// Restore adds records of an earlier table that this one does not have. It logs nothing about them.
+func (t *Table) Restore(records []Record) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	slices.SortFunc(records, func(a, b Record) int { return a.Last.Compare(b.Last) })
+	records = records[max(0, len(records)-MaxRecords):]
+	now := t.clock.read()
+	elapsedAt := func(seen time.Time) time.Duration { return min(now, t.clock.elapsedAt(seen)) }
+	for _, r := range records {
+		if t.entries[r.Violation] != nil {
+			continue
+		}
+		e := t.insert(r.Violation, elapsedAt(r.First)).Value.(*entry)
+		e.owner, e.last, e.count, e.logged = r.Owner, elapsedAt(r.Last), r.Count, r.Count
+	}
+}
+
+// Changes returns a number that grows with each change of the records, except by Restore.
+func (t *Table) Changes() uint64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.changes
+}
+
+// Len returns the number of records.
 func (t *Table) Len() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return len(t.entries)
 }
 
-// Forgotten returns how many records have made room for others.
+// Forgotten returns the number of records that were replaced by others.
 func (t *Table) Forgotten() uint64 {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -16,13 +16,15 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/arpfabric/arpfabric/internal/registrytest"
 	"github.com/arpfabric/arpfabric/internal/violation"
 	"github.com/arpfabric/arpfabric/responder"
+	"github.com/arpfabric/arpfabric/responder/registry"
 )
 
 var (
-	guestMAC   = responder.MAC{0x02, 0, 0x06, 0xde, 0x54, 0xa8}
-	gatewayMAC = responder.MAC{0x02, 0, 0, 0xde, 0x54, 0xa8}
+	guestMAC   = registry.MAC{0x02, 0, 0x06, 0xde, 0x54, 0xa8}
+	gatewayMAC = registry.MAC{0x02, 0, 0, 0xde, 0x54, 0xa8}
 
 	gatewayIP  = netip.MustParseAddr("10.239.0.1")
 	otherIP    = netip.MustParseAddr("10.239.0.102")
@@ -30,13 +32,13 @@ var (
 	noIP       = netip.IPv4Unspecified()
 )
 
-// spoof is a guest that says it is the gateway.
+// spoof is a guest's use of the gateway's address.
 var spoof = violation.Violation{
 	Network: "lab", Port: "vnet2", Reason: responder.SpoofedSender,
-	Claim: responder.Claim{MAC: guestMAC, Sender: gatewayIP, Target: otherIP},
+	SenderIdentity: responder.SenderIdentity{MAC: guestMAC, Sender: gatewayIP, Target: otherIP},
 }
 
-// with returns a copy of spoof that change has been made to.
+// with returns a changed copy of spoof.
 func with(change func(*violation.Violation)) violation.Violation {
 	v := spoof
 	change(&v)
@@ -57,10 +59,10 @@ func on(v violation.Violation, n int) violation.Violation {
 	return v
 }
 
-// A bench is a table with a clock of the test's and a log that it reads.
+// A bench is a table with a clock that the test sets and a log that it reads.
 type bench struct {
 	*violation.Table
-	registry *responder.Registry
+	registry *registry.Registry
 	time     time.Time
 	log      bytes.Buffer
 }
@@ -68,9 +70,9 @@ type bench struct {
 func newBench(t testing.TB) *bench {
 	t.Helper()
 	b := &bench{time: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
-	b.registry = registry(t, responder.Binding{
+	b.registry = registrytest.New(t, registry.Binding{
 		First: gatewayIP, Last: gatewayIP, MAC: gatewayMAC, Name: "gateway", Port: "vnet1",
-		Origin: responder.Origin{File: "lab.yaml", Line: 7},
+		Origin: registry.Origin{Source: "lab.yaml", Line: 7},
 	})
 	withoutTime := func(_ []string, a slog.Attr) slog.Attr {
 		if a.Key == slog.TimeKey {
@@ -83,29 +85,20 @@ func newBench(t testing.TB) *bench {
 	return b
 }
 
-func registry(t testing.TB, bindings ...responder.Binding) *responder.Registry {
-	t.Helper()
-	r, err := responder.NewRegistry(slices.Values(bindings))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return r
-}
-
 func (b *bench) add(violations ...violation.Violation) {
 	for _, v := range violations {
 		b.Add(v, b.registry)
 	}
 }
 
-// lines returns what was logged since it was last called.
+// lines returns the lines that were logged since its last call.
 func (b *bench) lines() []string {
 	lines := strings.Split(b.log.String(), "\n")
 	b.log.Reset()
 	return lines[:len(lines)-1]
 }
 
-// counts returns the frames of each record.
+// counts returns the number of frames of each record.
 func (b *bench) counts() map[violation.Violation]uint64 {
 	counts := map[violation.Violation]uint64{}
 	for _, r := range b.All() {
@@ -114,7 +107,7 @@ func (b *bench) counts() map[violation.Violation]uint64 {
 	return counts
 }
 
-// checkLines expects these lines, as warnings, since it or lines was last called.
+// checkLines expects exactly these lines, as warnings, since the last call of it or of lines.
 func (b *bench) checkLines(t *testing.T, want ...string) {
 	t.Helper()
 	for i := range want {
@@ -125,7 +118,7 @@ func (b *bench) checkLines(t *testing.T, want ...string) {
 	}
 }
 
-// expectLine expects a line with these words, the last of them at its end, since lines was last called.
+// expectLine expects a line with word that ends with end, since the last call of lines.
 func (b *bench) expectLine(t *testing.T, word, end string) {
 	t.Helper()
 	lines := b.lines()
@@ -137,11 +130,11 @@ func (b *bench) expectLine(t *testing.T, word, end string) {
 func TestIs(t *testing.T) {
 	want := []string{
 		"invalid-sender-mac", "sender-mac-mismatch", "invalid-sender-ip", "unregistered-sender", "spoofed-sender",
-		"conflict-probe", "unregistered-mac", "unregistered-source", "spoofed-source",
+		"conflict-probe", "not-holder", "unregistered-mac", "unregistered-source", "spoofed-source",
 	}
 	var got []string
-	for r := range responder.NumReasons {
-		if reason := responder.Reason(r); violation.Is(reason) {
+	for reason := range responder.Reasons() {
+		if violation.Is(reason) {
 			got = append(got, reason.String())
 		}
 	}
@@ -150,21 +143,21 @@ func TestIs(t *testing.T) {
 	}
 }
 
-// TestLine expects a line that says where the guest is, whose identity it uses, and what was done.
+// TestLine expects a line with the guest's port, the owner of the identity, and the action.
 func TestLine(t *testing.T) {
 	const owner = `owner=02:00:00:de:54:a8 owner_name=gateway owner_port=vnet1 binding=lab.yaml:7`
 	tests := []struct {
 		v    violation.Violation
 		want string
 	}{
-		{spoof, `msg="guest uses another's address" network=lab port=vnet2 mac=02:00:06:de:54:a8 address=10.239.0.1 ` +
+		{spoof, `msg="guest uses another host's address" network=lab port=vnet2 mac=02:00:06:de:54:a8 address=10.239.0.1 ` +
 			`target=10.239.0.102 ` + owner + ` action=drop reason=spoofed-sender`},
 		{
 			with(func(v *violation.Violation) {
 				v.Reason, v.Action = responder.ConflictProbe, responder.Reply
 				v.Sender, v.Target = noIP, gatewayIP
 			}),
-			`msg="guest is about to use another's address" network=lab port=vnet2 mac=02:00:06:de:54:a8 ` +
+			`msg="guest probes for another host's address" network=lab port=vnet2 mac=02:00:06:de:54:a8 ` +
 				`address=10.239.0.1 ` + owner + ` action=reply reason=conflict-probe`,
 		},
 		{
@@ -174,7 +167,7 @@ func TestLine(t *testing.T) {
 		},
 		{
 			with(func(v *violation.Violation) {
-				v.Reason, v.Claim = responder.UnregisteredMAC, responder.Claim{MAC: guestMAC}
+				v.Reason, v.SenderIdentity = responder.UnregisteredMAC, responder.SenderIdentity{MAC: guestMAC}
 			}),
 			`msg="guest uses a MAC without a binding for its port" network=lab port=vnet2 mac=02:00:06:de:54:a8 ` +
 				`action=drop reason=unregistered-mac`,
@@ -189,31 +182,31 @@ func TestLine(t *testing.T) {
 	}
 }
 
-// TestLineOfTheREADME expects the line that the README shows, broken there to fit.
-func TestLineOfTheREADME(t *testing.T) {
+// TestLineOnThePage expects docs/decision.md to show the actual line, which is wrapped there.
+func TestLineOnThePage(t *testing.T) {
 	b := newBench(t)
-	b.registry = registry(t, responder.Binding{
-		First: otherIP, Last: otherIP, MAC: responder.MAC{0x02, 0, 0x07, 0xde, 0x54, 0xa8}, Name: "db", Port: "vnet3",
-		Origin: responder.Origin{File: "/etc/arpfabric/arpfabric.yaml", Line: 8},
+	b.registry = registrytest.New(t, registry.Binding{
+		First: otherIP, Last: otherIP, MAC: registry.MAC{0x02, 0, 0x07, 0xde, 0x54, 0xa8}, Name: "db", Port: "vnet3",
+		Origin: registry.Origin{Source: "/etc/arpfabric/arpfabric.yaml", Line: 8},
 	})
 	b.add(violation.Violation{
 		Network: "lab", Port: "vnet4", Reason: responder.SpoofedSource,
-		Claim: responder.Claim{
-			MAC: responder.MAC{0x02, 0, 0x09, 0xde, 0x54, 0xa8}, Sender: otherIP, Target: netip.MustParseAddr("10.239.0.101"),
+		SenderIdentity: responder.SenderIdentity{
+			MAC: registry.MAC{0x02, 0, 0x09, 0xde, 0x54, 0xa8}, Sender: otherIP, Target: netip.MustParseAddr("10.239.0.101"),
 		},
 	})
-	readme, err := os.ReadFile("../../README.md")
+	page, err := os.ReadFile("../../docs/decision.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if line := b.lines()[0]; !strings.Contains(strings.ReplaceAll(string(readme), "\n  ", " "), "```\n"+line+"\n```") {
-		t.Errorf("the README does not show %s", line)
+	if line := b.lines()[0]; !strings.Contains(strings.ReplaceAll(string(page), "\n  ", " "), "```\n"+line+"\n```") {
+		t.Errorf("docs/decision.md does not show %s", line)
 	}
 }
 
 func TestSummarise(t *testing.T) {
 	b := newBench(t)
-	const line = `msg="guest uses another's address" network=lab port=vnet2 mac=02:00:06:de:54:a8 address=10.239.0.1 ` +
+	const line = `msg="guest uses another host's address" network=lab port=vnet2 mac=02:00:06:de:54:a8 address=10.239.0.1 ` +
 		`target=10.239.0.102 owner=02:00:00:de:54:a8 owner_name=gateway owner_port=vnet1 binding=lab.yaml:7 ` +
 		`action=drop reason=spoofed-sender`
 	b.add(spoof)
@@ -231,23 +224,23 @@ func TestSummarise(t *testing.T) {
 	b.checkLines(t, line+" frames=1 total=5")
 }
 
-// TestOwnerIsTheLatest takes the binding away and gives it to another host between two frames.
+// TestOwnerIsTheLatest removes the binding, and binds the address to another host, between frames.
 func TestOwnerIsTheLatest(t *testing.T) {
 	b := newBench(t)
 	b.add(spoof)
-	b.registry = registry(t, responder.Binding{First: gatewayIP, Last: gatewayIP, MAC: responder.MAC{0x02, 0xbb}})
+	b.registry = registrytest.New(t, registry.Binding{First: gatewayIP, Last: gatewayIP, MAC: registry.MAC{0x02, 0xbb}})
 	b.add(spoof)
-	if got := b.All()[0].Owner; got.MAC != (responder.MAC{0x02, 0xbb}) || got.Name != "" {
+	if got := b.All()[0].Owner; got.MAC != (registry.MAC{0x02, 0xbb}) || got.Name != "" {
 		t.Errorf("the owner is %+v", got)
 	}
-	b.registry = registry(t)
+	b.registry = registrytest.New(t)
 	b.add(spoof)
-	if got := b.All()[0].Owner; got != (responder.Binding{}) {
+	if got := b.All()[0].Owner; got != (registry.Binding{}) {
 		t.Errorf("the owner is %+v", got)
 	}
 }
 
-// TestNewLinesAreLimited floods the table with ever new addresses from one port.
+// TestNewLinesAreLimited floods the table with new addresses from one port.
 func TestNewLinesAreLimited(t *testing.T) {
 	const flood = violation.MaxNewLinesOfPort + 15
 	b := newBench(t)
@@ -273,7 +266,7 @@ func TestNewLinesAreLimited(t *testing.T) {
 	if !strings.HasSuffix(lines[0], "not_logged=17") {
 		t.Errorf("the summary begins with %q", lines[0])
 	}
-	// Those that had no line of their own have one now.
+	// The summary lists the violations whose lines were suppressed.
 	if got := len(lines) - 1; got != 15+17 {
 		t.Errorf("%d lines of violations; want %d", got, 15+17)
 	}
@@ -281,7 +274,7 @@ func TestNewLinesAreLimited(t *testing.T) {
 	b.checkLines(t)
 }
 
-// TestNewLinesOfAllPortsAreLimited has a new violation on more ports than there are lines in a second.
+// TestNewLinesOfAllPortsAreLimited has a new violation on each of more ports than there are lines a second.
 func TestNewLinesOfAllPortsAreLimited(t *testing.T) {
 	b := newBench(t)
 	for n := range violation.MaxNewLines + 2 {
@@ -297,7 +290,7 @@ func TestNewLinesOfAllPortsAreLimited(t *testing.T) {
 	}
 }
 
-// TestFloodHidesNobody lets one port flood the table for minutes, while another does the same thing every now and then.
+// TestFloodHidesNobody floods the table from one port for minutes, while another port repeats one violation.
 func TestFloodHidesNobody(t *testing.T) {
 	const minutes, perSecond = 5, 200
 	b := newBench(t)
@@ -321,7 +314,7 @@ func TestFloodHidesNobody(t *testing.T) {
 	}
 }
 
-// TestSummaryIsShared has more violations on one port than a summary lists, and fewer frames of others.
+// TestSummaryIsShared has more violations on one port than a summary lists, and violations with fewer frames on others.
 func TestSummaryIsShared(t *testing.T) {
 	b := newBench(t)
 	for n := range 2 * violation.MaxSummaryLines {
@@ -333,7 +326,7 @@ func TestSummaryIsShared(t *testing.T) {
 	}
 	b.lines()
 	b.Summarise()
-	lines := b.lines()[1:] // after what was not logged
+	lines := b.lines()[1:] // without the line about suppressed lines
 	if len(lines) != violation.MaxSummaryLines+1 {
 		t.Fatalf("%d lines; want %d", len(lines), violation.MaxSummaryLines+1)
 	}
@@ -344,7 +337,7 @@ func TestSummaryIsShared(t *testing.T) {
 	}
 }
 
-// TestSummaryIsBounded lets more violations go on than a summary lists, the later ones more often.
+// TestSummaryIsBounded has more violations than a summary lists, the later ones with more frames.
 func TestSummaryIsBounded(t *testing.T) {
 	const rest = 3
 	b := newBench(t)
@@ -376,9 +369,9 @@ func TestFull(t *testing.T) {
 		b.add(forged(n))
 	}
 	if got := b.Forgotten(); got != 0 || len(b.All()) != violation.MaxRecords {
-		t.Fatalf("%d forgotten, %d there", got, len(b.All()))
+		t.Fatalf("%d forgotten, %d records", got, len(b.All()))
 	}
-	b.add(forged(0), forged(violation.MaxRecords)) // 0 again, so that 1 was seen longest ago
+	b.add(forged(0), forged(violation.MaxRecords)) // 0 again, so that 1 is the oldest
 	if counts := b.counts(); len(counts) != violation.MaxRecords || counts[forged(0)] != 2 || counts[forged(1)] != 0 ||
 		counts[forged(2)] != 1 || counts[forged(violation.MaxRecords)] != 1 {
 		t.Errorf("%d records, wrong ones", len(counts))
@@ -393,14 +386,14 @@ func TestFull(t *testing.T) {
 	b.Summarise()
 	b.checkLines(t)
 	b.time = b.time.Add(time.Hour)
-	b.add(forged(1)) // as if for the first time
+	b.add(forged(1)) // forgotten, so new again
 	if lines := b.lines(); len(lines) != 1 || !strings.Contains(lines[0], "address=172.16.0.1 ") {
 		t.Errorf("log is\n%s", strings.Join(lines, "\n"))
 	}
 }
 
-// TestRoomIsShared lets two ports flood a table in which a third has some records.
-func TestRoomIsShared(t *testing.T) {
+// TestRecordsAreShared floods a table from two ports while a third has some records.
+func TestRecordsAreShared(t *testing.T) {
 	const few = 100
 	b := newBench(t)
 	for n := range few {
@@ -429,7 +422,7 @@ func TestRoomIsShared(t *testing.T) {
 	}
 }
 
-// TestManyPorts has more ports than records, in more networks than one: those that have been there longest go.
+// TestManyPorts has more ports than records, in two networks, and expects the oldest to be replaced.
 func TestManyPorts(t *testing.T) {
 	const more = 10
 	b := newBench(t)
@@ -449,7 +442,7 @@ func TestManyPorts(t *testing.T) {
 		}
 	}
 	b.time = b.time.Add(time.Second)
-	b.add(on(forged(1), more)) // a port that has a record makes room itself, none having more
+	b.add(on(forged(1), more)) // the port replaces its own record, because no port has more
 	if counts := b.counts(); counts[on(forged(1), more)] != 1 || len(counts) != violation.MaxRecords {
 		t.Errorf("%d records, without the latest", len(counts))
 	}
@@ -476,7 +469,7 @@ func TestAll(t *testing.T) {
 	}
 }
 
-// TestOrder changes one thing at a time: each makes a record of its own, and has a place in the order.
+// TestOrder changes one field at a time, and expects a record for each change, in order.
 func TestOrder(t *testing.T) {
 	sorted := []violation.Violation{
 		spoof,
@@ -501,7 +494,7 @@ func TestOrder(t *testing.T) {
 	}
 }
 
-// TestClockSetBack sets the clock back by an hour: the time that went by before and after it counts.
+// TestClockSetBack sets the clock back by an hour, and expects the time before and after that to count.
 func TestClockSetBack(t *testing.T) {
 	b := newBench(t)
 	start := b.time
@@ -570,7 +563,7 @@ func TestConcurrent(t *testing.T) {
 	}
 }
 
-// BenchmarkAdd adds a violation that the table has, and ever new ones, of one port and of many, when it is full.
+// BenchmarkAdd adds a known violation, and new ones to a full table, on one port and on many.
 func BenchmarkAdd(b *testing.B) {
 	for _, size := range []struct{ kinds, ports int }{{1, 1}, {3 * violation.MaxRecords, 1}, {3 * violation.MaxRecords, 1000}} {
 		b.Run(fmt.Sprintf("kinds=%d ports=%d", size.kinds, size.ports), func(b *testing.B) {
@@ -585,5 +578,99 @@ func BenchmarkAdd(b *testing.B) {
 				table.Add(violations[n], bench.registry)
 			}
 		})
+	}
+}
+
+// TestTimesDoNotDrift checks that a record's times are the same in each list, although the two readings of a clock of which
+// they are computed never have the same distance.
+func TestTimesDoNotDrift(t *testing.T) {
+	b := newBench(t)
+	b.add(spoof)
+	first := b.time
+	b.Restore([]violation.Record{{Violation: forged(1), First: first.Add(-time.Hour), Last: first.Add(-time.Minute), Count: 2}})
+	for range 1000 {
+		b.time = b.time.Add(time.Hour)
+		b.add(spoof)
+		all := b.All()
+		if !all[0].First.Equal(first.Add(-time.Hour)) || !all[1].First.Equal(first) || !all[1].Last.Equal(b.time) {
+			t.Fatalf("at %v: %v", b.time, all)
+		}
+	}
+	clock := violation.New(slog.New(slog.DiscardHandler), time.Now)
+	clock.Add(spoof, b.registry)
+	at := clock.All()[0].First
+	for range 1000 {
+		if now := clock.All()[0].First; !now.Equal(at) {
+			t.Fatalf("%v, and before %v", now, at)
+		}
+	}
+}
+
+func TestClear(t *testing.T) {
+	b := newBench(t)
+	elsewhere := with(func(v *violation.Violation) { v.Network = "other" })
+	b.add(spoof, spoof, forged(1), on(spoof, 1), elsewhere)
+	b.lines()
+	if n := b.Clear(func(r violation.Record) bool { return r.Network == "lab" && r.Port == "vnet2" }); n != 2 {
+		t.Errorf("%d records were cleared, want 2", n)
+	}
+	want := map[violation.Violation]uint64{on(spoof, 1): 1, elsewhere: 1}
+	if diff := cmp.Diff(want, b.counts()); diff != "" || b.Forgotten() != 0 {
+		t.Errorf("%d forgotten, records (-want +got):\n%s", b.Forgotten(), diff)
+	}
+	b.add(spoof)
+	if lines := b.lines(); len(lines) != 1 {
+		t.Errorf("one that continues is logged as %q", lines)
+	}
+	for range 2 {
+		b.Clear(func(violation.Record) bool { return true })
+		if b.Len() != 0 {
+			t.Errorf("%d records are left", b.Len())
+		}
+	}
+	b.add(spoof)
+}
+
+// TestRestore checks that a table continues another one: the same records, of which nothing is logged again.
+func TestRestore(t *testing.T) {
+	before := newBench(t)
+	before.add(spoof, spoof)
+	before.time = before.time.Add(time.Minute)
+	before.add(forged(1), spoof)
+	b := newBench(t)
+	b.time = before.time.Add(time.Hour)
+	b.Restore(before.All())
+	if want, got := before.All(), b.All(); !slices.Equal(want, got) {
+		t.Errorf("records\n%v\nwant\n%v", got, want)
+	}
+	b.Summarise()
+	b.checkLines(t)
+	b.add(spoof)
+	if n := b.counts()[spoof]; n != 4 {
+		t.Errorf("%d frames, want 4", n)
+	}
+	b.Restore(before.All())
+	if n := b.counts()[spoof]; n != 4 {
+		t.Errorf("%d frames after it was restored once more, want 4", n)
+	}
+	if last := b.All()[1].Last; last.After(b.time) {
+		t.Errorf("last seen at %v, in the future", last)
+	}
+}
+
+// TestRestoreMany checks that the most recent records are restored, and times in the future count as now.
+func TestRestoreMany(t *testing.T) {
+	b := newBench(t)
+	var many []violation.Record
+	for n := range violation.MaxRecords + 10 {
+		many = append(many, violation.Record{Violation: forged(n), First: b.time, Last: b.time.Add(time.Duration(n)), Count: 1})
+	}
+	b.Restore(many)
+	counts := b.counts()
+	if counts[forged(9)] != 0 || counts[forged(10)] != 1 || b.Len() != violation.MaxRecords || b.Forgotten() != 0 {
+		t.Errorf("%d records, %d forgotten", b.Len(), b.Forgotten())
+	}
+	if last := b.All()[0].Last; last.After(b.time) {
+		t.Errorf("last seen at %v, in the future", last)
 	}
 }

@@ -1,6 +1,5 @@
-// Package watch hears from the kernel, over netlink, that something has changed: interfaces, or the
-// nftables ruleset.
+// Package watch subscribes to the kernel's netlink notifications of changes, of interfaces or of the nftables ruleset.
 //
-// A [Watcher] does not say what has changed. Whoever watches reads everything anew, so that what it knows is
-// right after a burst of changes, and after messages were lost, too.
+// A [Watcher] notifies of a change without its details. The caller reads the whole state again, and so is up to date
+// even after a burst of changes or after lost messages.
 package watch

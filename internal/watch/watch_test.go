@@ -8,24 +8,17 @@ import (
 	"testing"
 	"time"
 
-	"github.com/arpfabric/arpfabric/internal/guard"
 	"github.com/arpfabric/arpfabric/internal/lab"
+	"github.com/arpfabric/arpfabric/internal/lab/labtest"
 	"github.com/arpfabric/arpfabric/internal/link"
 	"github.com/arpfabric/arpfabric/internal/watch"
 	"github.com/vishvananda/netlink"
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { os.Exit(lab.RunTests(m)) }
+func TestMain(m *testing.M) { os.Exit(labtest.RunTests(m)) }
 
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-// run runs a watcher that looks after each change, until the test ends.
+// run runs a watcher, until the test ends, and sends the result of look after each change.
 func run[T any](t *testing.T, w *watch.Watcher, look func() T) <-chan T {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -54,10 +47,10 @@ func run[T any](t *testing.T, w *watch.Watcher, look func() T) <-chan T {
 	return seen
 }
 
-// expect waits until something is seen that fits.
+// expect waits for a value that fits.
 func expect[T any](t *testing.T, seen <-chan T, what string, fits func(T) bool) {
 	t.Helper()
-	deadline := time.After(lab.Patience)
+	deadline := time.After(labtest.Patience)
 	for {
 		select {
 		case got := <-seen:
@@ -65,7 +58,7 @@ func expect[T any](t *testing.T, seen <-chan T, what string, fits func(T) bool) 
 				return
 			}
 		case <-deadline:
-			t.Fatalf("%s was not seen in %v", what, lab.Patience)
+			t.Fatalf("%s was not seen in %v", what, labtest.Patience)
 		}
 	}
 }
@@ -73,12 +66,12 @@ func expect[T any](t *testing.T, seen <-chan T, what string, fits func(T) bool) 
 // watchMembers watches the members of br0.
 func watchMembers(t *testing.T) <-chan []string {
 	t.Helper()
-	must(t, lab.AddBridge("br0"))
+	labtest.Must(t, lab.AddBridge("br0"))
 	t.Cleanup(func() { lab.DeleteLink("br0") })
 	w, err := watch.Interfaces()
-	must(t, err)
+	labtest.Must(t, err)
 	return run(t, w, func() []string {
-		s, err := link.Take()
+		s, err := link.ReadSnapshot()
 		if err != nil {
 			return []string{err.Error()}
 		}
@@ -98,8 +91,8 @@ func expectMembers(t *testing.T, seen <-chan []string, want ...string) {
 func addPort(t *testing.T, name string) {
 	t.Helper()
 	t.Cleanup(func() { lab.DeleteLink(name) })
-	must(t, netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: name}, PeerName: name + "-far"}))
-	must(t, lab.SetMaster(name, "br0"))
+	labtest.Must(t, netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: name}, PeerName: name + "-far"}))
+	labtest.Must(t, lab.SetMaster(name, "br0"))
 }
 
 func TestInterfaces(t *testing.T) {
@@ -108,25 +101,25 @@ func TestInterfaces(t *testing.T) {
 	expectMembers(t, seen, "a")
 	addPort(t, "b")
 	expectMembers(t, seen, "a", "b")
-	must(t, lab.DeleteLink("a"))
+	labtest.Must(t, lab.DeleteLink("a"))
 	expectMembers(t, seen, "b")
-	must(t, lab.DeleteLink("br0"))
+	labtest.Must(t, lab.DeleteLink("br0"))
 	expectMembers(t, seen)
 }
 
-// TestOverrun has more changes than the socket holds messages of before anybody reads: that is counted, is a change
-// itself, and the next one is noticed as well.
+// TestOverrun causes more changes than the socket can buffer before the watcher reads. The watcher counts the overrun,
+// treats it as a change, and notices the next change as well.
 func TestOverrun(t *testing.T) {
-	must(t, lab.AddBridge("br0"))
+	labtest.Must(t, lab.AddBridge("br0"))
 	t.Cleanup(func() { lab.DeleteLink("br0") })
 	w, err := watch.Interfaces()
-	must(t, err)
+	labtest.Must(t, err)
 	bridge, err := netlink.LinkByName("br0")
-	must(t, err)
+	labtest.Must(t, err)
 	for range 20_000 {
-		must(t, netlink.LinkSetAlias(bridge, "before"))
+		labtest.Must(t, netlink.LinkSetAlias(bridge, "before"))
 	}
-	must(t, netlink.LinkSetAlias(bridge, "lost"))
+	labtest.Must(t, netlink.LinkSetAlias(bridge, "lost"))
 	alias := func() string {
 		l, err := netlink.LinkByName("br0")
 		if err != nil {
@@ -136,12 +129,12 @@ func TestOverrun(t *testing.T) {
 	}
 	seen := run(t, w, alias)
 	expect(t, seen, "what was lost", func(alias string) bool { return alias == "lost" })
-	for deadline := time.Now().Add(lab.Patience); w.Overruns() == 0; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(labtest.Patience); w.Overruns() == 0; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("no overrun is counted")
 		}
 	}
-	must(t, netlink.LinkSetAlias(bridge, "after"))
+	labtest.Must(t, netlink.LinkSetAlias(bridge, "after"))
 	expect(t, seen, "a change after that", func(alias string) bool { return alias == "after" })
 }
 
@@ -156,17 +149,17 @@ func TestInterfacesAfterABurst(t *testing.T) {
 	expectMembers(t, seen, want...)
 }
 
-// TestInterfacesAndVLANs holds that it is noticed when a port gets into another VLAN, and when a bridge keeps VLANs
-// apart or stops to.
+// TestInterfacesAndVLANs checks that the watcher notices when a port joins another VLAN, and when a bridge starts or
+// stops filtering VLANs.
 func TestInterfacesAndVLANs(t *testing.T) {
-	lab.NeedVLANFiltering(t)
-	must(t, lab.AddBridge("br0"))
+	labtest.NeedVLANFiltering(t)
+	labtest.Must(t, lab.AddBridge("br0"))
 	t.Cleanup(func() { lab.DeleteLink("br0") })
 	addPort(t, "a")
 	w, err := watch.Interfaces()
-	must(t, err)
+	labtest.Must(t, err)
 	seen := run(t, w, func() uint16 {
-		s, err := link.Take()
+		s, err := link.ReadSnapshot()
 		if err != nil {
 			return noVLAN
 		}
@@ -177,28 +170,17 @@ func TestInterfacesAndVLANs(t *testing.T) {
 		t.Helper()
 		expect(t, seen, fmt.Sprintf("VLAN %d", want), func(got uint16) bool { return got == want })
 	}
-	must(t, lab.FilterVLANs("br0", true))
+	labtest.Must(t, labtest.FilterVLANs("br0", true))
 	expectVLAN(1)
-	must(t, lab.JoinVLAN("a", 10, true))
+	labtest.Must(t, labtest.JoinVLAN("a", 10, true))
 	expectVLAN(10)
-	must(t, lab.LeaveVLAN("a", 10))
+	labtest.Must(t, labtest.LeaveVLAN("a", 10))
 	expectVLAN(0)
-	must(t, lab.JoinVLAN("a", 20, true))
+	labtest.Must(t, labtest.JoinVLAN("a", 20, true))
 	expectVLAN(20)
-	must(t, lab.FilterVLANs("br0", false))
+	labtest.Must(t, labtest.FilterVLANs("br0", false))
 	expectVLAN(0)
 }
 
-// noVLAN can't be a VLAN's ID.
+// noVLAN is not a valid VLAN ID.
 const noVLAN = 4095
-
-func TestRuleset(t *testing.T) {
-	g := guard.New(1)
-	w, err := watch.Ruleset(guard.TableName)
-	must(t, err)
-	must(t, g.Apply(guard.Plan{Networks: []guard.Network{{Name: "lab", Guests: []string{"a"}}}}))
-	seen := run(t, w, g.Intact)
-	expect(t, seen, "the guard", func(intact bool) bool { return intact })
-	must(t, guard.New(1).Remove())
-	expect(t, seen, "that the guard is gone", func(intact bool) bool { return !intact })
-}

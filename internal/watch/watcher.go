@@ -11,35 +11,42 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Watcher tells when something has changed.
+// Watcher receives notifications of changes from the kernel.
 type Watcher struct {
-	what     string
+	subject  string
 	conn     *netlink.Conn
-	concerns func(netlink.Message) bool // messages that don't concern are not told of
+	relevant func(netlink.Message) bool
 	changed  chan struct{}
 	overruns atomic.Uint64
 }
 
-// Interfaces starts to watch interfaces and their IPv4 addresses: no change after it returned is missed.
+// Interfaces subscribes to changes of interfaces and their IPv4 addresses. The Watcher misses no change that happens
+// after Interfaces has returned.
 func Interfaces() (*Watcher, error) {
-	return listen("interfaces", everything, unix.NETLINK_ROUTE, unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR)
+	all := func(netlink.Message) bool { return true }
+	return New("interfaces", make(chan struct{}, 1), all, unix.NETLINK_ROUTE, unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR)
 }
 
-func everything(netlink.Message) bool { return true }
-
-// Ruleset starts to watch the nftables tables of a name, of any family.
-func Ruleset(table string) (*Watcher, error) {
-	names := func(m netlink.Message) bool { return names(m, table) }
-	return listen("the nftables ruleset", names, unix.NETLINK_NETFILTER, unix.NFNLGRP_NFTABLES)
+// FDB subscribes to changes of the forwarding databases of bridges. The Watcher notifies of those for which relevant returns
+// true; message is the body of RTM_NEWNEIGH or, if isDeleted is true, of RTM_DELNEIGH. Another goroutine calls relevant.
+func FDB(relevant func(isDeleted bool, message []byte) bool) (*Watcher, error) {
+	isRelevant := func(m netlink.Message) bool {
+		isDeleted := m.Header.Type == unix.RTM_DELNEIGH
+		return (isDeleted || m.Header.Type == unix.RTM_NEWNEIGH) && relevant(isDeleted, m.Data)
+	}
+	return New("the forwarding database", make(chan struct{}, 1), isRelevant, unix.NETLINK_ROUTE, unix.RTNLGRP_NEIGH)
 }
 
-// receiveBuffer holds the messages, of some 1.5 kB each, of a few thousand changes.
+// receiveBuffer is the size of the socket's receive buffer, in bytes. It holds the messages of a few thousand changes,
+// of about 1.5 kB each.
 const receiveBuffer = 4 << 20
 
-func listen(what string, concerns func(netlink.Message) bool, protocol int, groups ...uint32) (*Watcher, error) {
+// New subscribes to groups of a netlink protocol. The Watcher sends a value to changed for each message that is
+// relevant, unless changed is full. subject names in errors what it watches.
+func New(subject string, changed chan struct{}, relevant func(netlink.Message) bool, protocol int, groups ...uint32) (*Watcher, error) {
 	conn, err := netlink.Dial(protocol, nil)
 	if err != nil {
-		return nil, fmt.Errorf("opening a netlink socket to watch %s: %w", what, err)
+		return nil, fmt.Errorf("opening a netlink socket to watch %s: %w", subject, err)
 	}
 	err = conn.SetReadBuffer(receiveBuffer)
 	for _, group := range groups {
@@ -47,21 +54,21 @@ func listen(what string, concerns func(netlink.Message) bool, protocol int, grou
 	}
 	if err != nil {
 		conn.Close()
-		return nil, fmt.Errorf("watching %s over netlink: %w", what, err)
+		return nil, fmt.Errorf("watching %s over netlink: %w", subject, err)
 	}
-	return &Watcher{what: what, conn: conn, concerns: concerns, changed: make(chan struct{}, 1)}, nil
+	return &Watcher{subject: subject, conn: conn, relevant: relevant, changed: changed}, nil
 }
 
-// Changed yields a value when something has changed since it last did: one for any number of changes.
+// Changed returns a channel that receives a value after a change. Several changes may lead to one value.
 func (w *Watcher) Changed() <-chan struct{} { return w.changed }
 
-// Overruns returns how often messages were lost because they were not read in time.
+// Overruns returns how many times the kernel has dropped messages because they were not read in time.
 func (w *Watcher) Overruns() uint64 { return w.overruns.Load() }
 
-// Close ends Run.
+// Close closes the socket. It makes Run return.
 func (w *Watcher) Close() error { return w.conn.Close() }
 
-// Run listens until ctx ends, and returns nil then; it returns an error if the socket fails.
+// Run receives messages until ctx ends, and then returns nil. It returns an error if the socket fails.
 func (w *Watcher) Run(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { w.conn.Close() })
 	defer stop()
@@ -70,11 +77,11 @@ func (w *Watcher) Run(ctx context.Context) error {
 		switch {
 		case ctx.Err() != nil:
 			return nil
-		case errors.Is(err, unix.ENOBUFS): // something was lost, so something has changed
+		case errors.Is(err, unix.ENOBUFS): // a lost message is taken for a relevant one
 			w.overruns.Add(1)
 		case err != nil:
-			return fmt.Errorf("watching %s over netlink: %w", w.what, err)
-		case !slices.ContainsFunc(messages, w.concerns):
+			return fmt.Errorf("watching %s over netlink: %w", w.subject, err)
+		case !slices.ContainsFunc(messages, w.relevant):
 			continue
 		}
 		select {
@@ -82,23 +89,4 @@ func (w *Watcher) Run(ctx context.Context) error {
 		default:
 		}
 	}
-}
-
-// names reports whether a message of nftables is about a table, or something in one, of that name. The name of
-// the table is the first attribute of each kind (linux/netfilter/nf_tables.h).
-func names(m netlink.Message, table string) bool {
-	const nfgenLen, tableName = 4, 1
-	if len(m.Data) < nfgenLen {
-		return false
-	}
-	ad, err := netlink.NewAttributeDecoder(m.Data[nfgenLen:])
-	if err != nil {
-		return true // better once too often
-	}
-	for ad.Next() {
-		if ad.Type() == tableName && ad.String() == table {
-			return true
-		}
-	}
-	return false
 }

@@ -1,39 +1,46 @@
 package wire
 
+import "github.com/arpfabric/arpfabric/internal/wire/mmsg"
+
 // Frame is one Ethernet frame without its checksum.
 type Frame struct {
-	Port int    // the interface it came in by, or is to leave by, as an ifindex
-	Data []byte // as it was on the wire, VLAN tags included; cut after SnapLen bytes
+	Port int    // ifindex of the ingress interface when read, of the egress interface when written
+	Data []byte // the bytes from the Ethernet header on, with VLAN tags; a frame that was read is cut after SnapLen bytes
 
-	// FromHost says that the frame came from the host's own stack and was on its way out of Port. A
-	// frame that floods comes once for each port.
+	// FromHost means that the host's own stack sent the frame, out of Port. A frame that the bridge floods is read once
+	// for each port.
 	FromHost bool
+
+	// OnlyLocates means that the datapath handles the frame itself. It is read because it shows behind which port its
+	// source is.
+	OnlyLocates bool
 }
 
-// Conn carries frames between an attachment and the fabric. One goroutine may Read while another Writes.
+// Conn carries frames between the kernel and the fabric. One goroutine may call Read while another calls Write.
 type Conn interface {
-	// Read waits for frames and fills batch from its start with those that are there. It returns their
-	// number, which may be 0. Their Data stays valid until the next Read. After Close, and
-	// when the device it reads from is gone for good, it returns an error.
+	// Read waits for frames and writes them to batch, from its start. It returns their number, which may be 0.
+	// Their Data is valid until the next Read. Read returns an error after Close, and if the device that it reads
+	// from cannot be opened again.
 	Read(batch []Frame) (int, error)
 
-	// Write sends every frame of batch out of its port and returns how many left. A port that is down
-	// or gone does not keep the others from leaving and is no error.
+	// Write sends each frame of batch out of its port and returns how many left. If a port is down or gone, Write
+	// skips its frames and returns no error.
 	Write(batch []Frame) (int, error)
 
-	// Lost returns how often since the Conn was opened the kernel had to throw frames away because
-	// they were not read in time.
+	// Lost returns how many times the kernel has dropped frames, since the Conn was opened, because they were not
+	// read in time.
 	Lost() uint64
 
-	// Close ends a Read that waits.
+	// Close makes a waiting Read return.
 	Close() error
 }
 
-// SnapLen is how much of a frame is read, in bytes. An ARP packet with its header and a few tags is 60.
+// SnapLen is how much of a frame is read, in bytes. An ARP packet with its Ethernet header and a few tags has about 60.
 const SnapLen = 256
 
 // MaxBatch is the most frames that one Read returns or one system call sends.
-const MaxBatch = 64
+const MaxBatch = mmsg.MaxBatch
 
-// receiveBuffer is what a socket may hold while the fabric is busy, in bytes: some ten thousand frames.
+// receiveBuffer is the size of a socket's receive buffer, in bytes. It holds about ten thousand frames while the fabric
+// is busy.
 const receiveBuffer = 16 << 20

@@ -1,9 +1,9 @@
-// Package wire is where frames enter and leave the fabric.
+// Package wire reads frames from the kernel and sends answers, in batches.
 //
-// A [Conn] reads frames, each with the port it came in by, and writes answers, each out of its own port,
-// in batches. There are three: [Bridge] for the members of bridges, [TAP] for a device of the fabric's own
-// and [Interface] for a segment that an interface leads to.
+// A [Conn] reads frames, each with its ingress port, and writes answers, each out of one port. [Packet] is a Conn over
+// a packet socket, for the segment behind an interface. [TAP] is a Conn over a TAP device that the fabric makes.
+// [NFLOG] only reads: it receives the frames that the datapath's rules log.
 //
-// The package carries frames. It does not look into them (but to put a VLAN tag back where the kernel took
-// it off), does not decide, and does not keep a frame from going elsewhere as well: that is package guard.
+// The package does not look into frames, except to put back the VLAN tag that the kernel removed. It does not decide
+// about frames, and does not keep the kernel from forwarding them as well: a datapath does that.
 package wire

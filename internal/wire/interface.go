@@ -8,11 +8,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// OpenInterface opens the Conn for a segment that an interface leads to: a packet socket that reads ARP,
-// and ARP alone, as it arrives there. The kernel keeps handling the same frames as before.
+// OpenInterface opens a packet socket that reads only the ARP frames that arrive at an interface. The kernel still
+// handles these frames itself as well.
 //
-// The socket is bound to all EtherTypes, with a filter. One that is bound to ETH_P_ARP gets its frames
-// after the kernel has forgotten their VLAN tag, and so would answer a tagged request without the tag.
+// The socket is bound to all EtherTypes and has a filter. A socket bound to ETH_P_ARP would get a frame only after the
+// kernel has discarded its VLAN tag, and the fabric would answer a tagged request without the tag.
 func OpenInterface(ifindex int) (*Packet, error) {
 	return openPacket(ifindex, unix.ETH_P_ALL, func(s *socket.Conn) error {
 		if err := s.SetsockoptInt(unix.SOL_PACKET, unix.PACKET_IGNORE_OUTGOING, 1); err != nil {
@@ -25,10 +25,10 @@ func OpenInterface(ifindex int) (*Packet, error) {
 	})
 }
 
-// arpFilter passes ARP in every form in which some stack takes it for ARP: plain, behind LLC/SNAP, and
-// behind a tag. The outermost tag is off when the filter runs.
+// arpFilter returns a filter that passes every frame that a receiver may take for ARP: plain, behind LLC/SNAP, and
+// behind a second VLAN tag. The kernel has removed the outermost tag when the filter runs.
 func arpFilter() []bpf.RawInstruction {
-	const pass, refuse = 1 << 18, 0
+	const pass, drop = 1 << 18, 0 // bytes of the frame to keep
 	filter, err := bpf.Assemble([]bpf.Instruction{
 		bpf.LoadAbsolute{Off: 12, Size: 2}, // EtherType
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.ETH_P_ARP, SkipTrue: 11},
@@ -38,14 +38,14 @@ func arpFilter() []bpf.RawInstruction {
 		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: unix.ETH_P_8021AD, SkipTrue: 7},
 		bpf.LoadAbsolute{Off: 16, Size: 2}, // EtherType behind the second tag
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.ETH_P_ARP, SkipTrue: 6},
-		bpf.RetConstant{Val: refuse},
+		bpf.RetConstant{Val: drop},
 
 		bpf.LoadAbsolute{Off: 14, Size: 2}, // DSAP and SSAP
 		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: 0xaaaa, SkipTrue: 2},
 		bpf.LoadAbsolute{Off: 20, Size: 2}, // EtherType of the SNAP header
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.ETH_P_ARP, SkipTrue: 1},
 
-		bpf.RetConstant{Val: refuse},
+		bpf.RetConstant{Val: drop},
 		bpf.RetConstant{Val: pass},
 	})
 	if err != nil {

@@ -1,25 +1,30 @@
 package wire
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"sync/atomic"
 
+	"github.com/arpfabric/arpfabric/internal/wire/mmsg"
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 )
 
-// Group is the NFLOG group on which the guard hands frames over. Another program that listens there
-// keeps the fabric from starting.
+// Group is the NFLOG group that the datapath's rules log frames to. The fabric cannot start while another program
+// listens on it.
 const Group = 16722 // "AR" in ASCII
 
-// nflog reads the frames that nftables' `log group` statement hands over
-// (linux/netfilter/nfnetlink_log.h).
-type nflog struct {
+// LocationPrefix is the prefix with which rules log a frame that only shows behind which port its source is.
+const LocationPrefix = "location"
+
+// NFLOG reads the frames that rules with nftables' `log group` statement match (linux/netfilter/nfnetlink_log.h), each
+// with its port. It needs no list of ports: the rules choose the frames.
+type NFLOG struct {
 	conn     *netlink.Conn
-	receiver *receiver
+	receiver *mmsg.Receiver
 	lost     atomic.Uint64
 }
 
@@ -39,9 +44,10 @@ const (
 	attrPhysIn  = 6
 	attrPhysOut = 7
 	attrPayload = 9
+	attrPrefix  = 10
 	attrVLAN    = 20
 	attrL2Hdr   = 21
-	attrMask    = 0x3fff // without the flags for nested and byte order
+	attrMask    = 0x3fff // the type, without the flags for nesting and byte order
 	vlanProto   = 1
 	vlanTCI     = 2
 )
@@ -51,16 +57,18 @@ const (
 	nfgenHeaderLen = 4
 	attrHeaderLen  = 4
 
-	// nflogDatagramLen is room for one message: the frame and, generously, all attributes around it.
+	// nflogDatagramLen is enough for one message, in bytes: the frame, and all attributes around it.
 	nflogDatagramLen = SnapLen + 512
 )
 
-func openNFLOG() (*nflog, error) {
+// OpenNFLOG opens a netlink socket and binds [Group]. It needs CAP_NET_ADMIN and the kernel module nfnetlink_log. It
+// returns an error if another process of the network namespace has the group.
+func OpenNFLOG() (*NFLOG, error) {
 	conn, err := netlink.Dial(unix.NETLINK_NETFILTER, nil)
 	if err != nil {
 		return nil, fmt.Errorf("opening a netlink socket for NFLOG: %w", err)
 	}
-	l := &nflog{conn: conn}
+	l := &NFLOG{conn: conn}
 	if err := l.setUp(); err != nil {
 		conn.Close()
 		return nil, err
@@ -68,7 +76,7 @@ func openNFLOG() (*nflog, error) {
 	return l, nil
 }
 
-func (l *nflog) setUp() error {
+func (l *NFLOG) setUp() error {
 	if err := l.conn.SetReadBuffer(receiveBuffer); err != nil {
 		return fmt.Errorf("setting the receive buffer: %w", err)
 	}
@@ -87,13 +95,14 @@ func (l *nflog) setUp() error {
 	if err != nil {
 		return err
 	}
-	l.receiver = newReceiver(raw, nflogDatagramLen, 0)
+	l.receiver = mmsg.NewReceiver(raw, nflogDatagramLen, 0, 0)
 	return nil
 }
 
-// bindGroup takes an NFLOG group. The kernel says EPERM to a process without the privilege, and also where another
-// process has the group. Only the former can't do the command before, which has no effect since Linux 3.9.
+// bindGroup binds an NFLOG group.
 func bindGroup(conn *netlink.Conn, group uint16) error {
+	// The kernel returns EPERM both to a process without the privilege and if another process has the group. PF_BIND
+	// tells the two apart: it also needs the privilege, and has had no effect since Linux 3.9.
 	err := configure(conn, group, cfgCmd, []byte{cmdPFBind})
 	allowed := err == nil
 	if allowed {
@@ -119,7 +128,7 @@ func (g groupInUse) Error() string {
 	return fmt.Sprintf("NFLOG group %d is in use: another fabric or a logger (ulogd?) runs in this network namespace; stop it", uint16(g))
 }
 
-// configure sends one NFULNL_MSG_CONFIG message with one attribute and waits for its acknowledgement.
+// configure sends an NFULNL_MSG_CONFIG message with one attribute and waits for the acknowledgement.
 func configure(conn *netlink.Conn, group, attr uint16, value []byte) error {
 	attrs, err := netlink.MarshalAttributes([]netlink.Attribute{{Type: attr, Data: value}})
 	if err != nil {
@@ -133,16 +142,22 @@ func configure(conn *netlink.Conn, group, attr uint16, value []byte) error {
 	return err
 }
 
-// read fills batch as Conn.Read does.
-func (l *nflog) read(batch []Frame) (int, error) {
-	n, err := l.receiver.receive(len(batch))
+// Lost returns how many times frames were lost, as [Conn.Lost] does.
+func (l *NFLOG) Lost() uint64 { return l.lost.Load() }
+
+// Close makes a waiting Read return, and releases the group.
+func (l *NFLOG) Close() error { return l.conn.Close() }
+
+// Read reads frames as [Conn.Read] does.
+func (l *NFLOG) Read(batch []Frame) (int, error) {
+	n, err := l.receiver.Receive(len(batch))
 	if err == unix.ENOBUFS {
 		l.lost.Add(1)
 		return 0, nil
 	}
 	frames := 0
 	for i := range n {
-		if f, ok := parseNFLOG(l.receiver.data(i)); ok {
+		if f, ok := parseNFLOG(l.receiver.Data(i)); ok {
 			batch[frames] = f
 			frames++
 		}
@@ -150,9 +165,10 @@ func (l *nflog) read(batch []Frame) (int, error) {
 	return frames, err
 }
 
-// parseNFLOG finds the frame in a datagram of one NFULNL_MSG_PACKET message, and puts it together in
-// place: the Ethernet header, which the kernel delivers apart, goes in front of the payload, over
-// attributes that have been read by then.
+// parseNFLOG returns the frame in an NFULNL_MSG_PACKET message. It assembles the frame inside the datagram, and so
+// allocates nothing: it writes the Ethernet header, which the kernel delivers as an attribute of its own, in front of
+// the payload, over attributes that it has read already. It returns false if the message is of another kind or is
+// damaged.
 func parseNFLOG(datagram []byte) (Frame, bool) {
 	if len(datagram) < nlmsgHeaderLen+nfgenHeaderLen {
 		return Frame{}, false
@@ -163,30 +179,31 @@ func parseNFLOG(datagram []byte) (Frame, bool) {
 		return Frame{}, false
 	}
 	at := nlmsgHeaderLen + nfgenHeaderLen
-	m := nflogMessage{family: datagram[nlmsgHeaderLen], payloadStart: at, payloadEnd: at} // a frame of a header alone comes without payload
+	m := nflogMessage{family: datagram[nlmsgHeaderLen], payloadStart: at, payloadEnd: at} // a frame of 14 bytes has no payload
 	for at+attrHeaderLen <= length {
 		attrLen := int(binary.NativeEndian.Uint16(datagram[at:]))
 		if attrLen < attrHeaderLen || at+attrLen > length {
 			return Frame{}, false
 		}
-		m.take(binary.NativeEndian.Uint16(datagram[at+2:])&attrMask, datagram, at+attrHeaderLen, at+attrLen)
-		at += (attrLen + 3) &^ 3
+		m.readAttribute(binary.NativeEndian.Uint16(datagram[at+2:])&attrMask, datagram, at+attrHeaderLen, at+attrLen)
+		at += (attrLen + 3) &^ 3 // attributes are padded to 4 bytes
 	}
 	return m.frame(datagram)
 }
 
-// nflogMessage is what matters of a message: the port, and where in the datagram the frame's parts are.
+// nflogMessage has the attributes of a message that matter: the port, and where in the datagram the frame's parts are.
 type nflogMessage struct {
 	family                   byte
-	in, physIn, out, physOut int               // ifindexes; 0 where there is none
+	in, physIn, out, physOut int               // ifindexes; 0 if the message has none
 	header                   [macsLen + 2]byte // the Ethernet header
 	hasHeader                bool
 	tagged                   bool
+	onlyLocates              bool
 	tpid, tci                uint16
 	payloadStart, payloadEnd int
 }
 
-func (m *nflogMessage) take(attr uint16, datagram []byte, start, end int) {
+func (m *nflogMessage) readAttribute(attr uint16, datagram []byte, start, end int) {
 	value := datagram[start:end]
 	switch {
 	case attr == attrInDev && len(value) == 4:
@@ -200,14 +217,16 @@ func (m *nflogMessage) take(attr uint16, datagram []byte, start, end int) {
 	case attr == attrL2Hdr && len(value) == len(m.header):
 		m.header, m.hasHeader = [macsLen + 2]byte(value), true
 	case attr == attrVLAN:
-		m.takeTag(value)
+		m.readTag(value)
+	case attr == attrPrefix:
+		m.onlyLocates = string(bytes.TrimRight(value, "\x00")) == LocationPrefix
 	case attr == attrPayload:
 		m.payloadStart, m.payloadEnd = start, end
 	}
 }
 
-// takeTag reads the nested attribute NFULA_VLAN: two 16-bit values in network order, each padded to 4.
-func (m *nflogMessage) takeTag(nested []byte) {
+// readTag reads the nested attribute NFULA_VLAN: two 16-bit values in network byte order, each padded to 4 bytes.
+func (m *nflogMessage) readTag(nested []byte) {
 	for len(nested) >= attrHeaderLen+2 {
 		value := binary.BigEndian.Uint16(nested[attrHeaderLen:])
 		switch binary.NativeEndian.Uint16(nested[2:]) & attrMask {
@@ -220,9 +239,9 @@ func (m *nflogMessage) takeTag(nested []byte) {
 	}
 }
 
-// takeHeader takes the Ethernet header off the payload. What is about to leave by an interface still has it there; the
-// header that comes apart may have more than 14 bytes then.
-func (m *nflogMessage) takeHeader(datagram []byte) {
+// splitPayload moves the Ethernet header from the payload to header. In a frame on its way out of an interface, the
+// payload begins with the Ethernet header, and the attribute for the header may have more than 14 bytes.
+func (m *nflogMessage) splitPayload(datagram []byte) {
 	start := m.payloadStart + len(m.header)
 	if m.hasHeader = start <= m.payloadEnd; m.hasHeader {
 		m.header, m.payloadStart = [macsLen + 2]byte(datagram[m.payloadStart:start]), start
@@ -231,7 +250,7 @@ func (m *nflogMessage) takeHeader(datagram []byte) {
 
 func (m *nflogMessage) frame(datagram []byte) (Frame, bool) {
 	if m.family == unix.NFPROTO_NETDEV && m.in == 0 {
-		m.takeHeader(datagram)
+		m.splitPayload(datagram)
 	}
 	start := m.payloadStart - len(m.header)
 	if m.tagged {
@@ -248,9 +267,10 @@ func (m *nflogMessage) frame(datagram []byte) (Frame, bool) {
 	}
 	copy(data[n:], m.header[macsLen:])
 
-	// Kernels built without bridge netfilter name the port alone, as in or out; others name the bridge so.
+	// With bridge netfilter, in and out are the bridge, and physIn and physOut the port. Without it, in and out are the
+	// port, and the other two are missing.
 	if port := cmp.Or(m.physIn, m.in); port != 0 {
-		return Frame{Port: port, Data: data}, true
+		return Frame{Port: port, Data: data, OnlyLocates: m.onlyLocates}, true
 	}
 	return Frame{Port: cmp.Or(m.physOut, m.out), Data: data, FromHost: true}, true
 }

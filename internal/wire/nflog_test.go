@@ -18,7 +18,7 @@ func nflogDatagram(t testing.TB, kind uint16, attrs ...netlink.Attribute) []byte
 	return nflogDatagramOf(t, unix.NFPROTO_BRIDGE, kind, attrs...)
 }
 
-// nflogDatagramOf builds a message about a frame in a table of a family.
+// nflogDatagramOf builds a message about a frame that a table of an nftables family logged.
 func nflogDatagramOf(t testing.TB, family byte, kind uint16, attrs ...netlink.Attribute) []byte {
 	t.Helper()
 	data, err := netlink.MarshalAttributes(attrs)
@@ -81,7 +81,7 @@ func TestParseNFLOG(t *testing.T) {
 	}{
 		{"plain", []netlink.Attribute{phys, in, l2, body}, subsysULOG<<8 | msgPacket, 7, untagged},
 		{"no physical port named", []netlink.Attribute{in, l2, body}, subsysULOG<<8 | msgPacket, 3, untagged},
-		{"tag taken off", []netlink.Attribute{phys, in, vlanAttr(t, 0x88a8, 0x6005), l2, body}, subsysULOG<<8 | msgPacket, 7, tagged},
+		{"tag in an attribute", []netlink.Attribute{phys, in, vlanAttr(t, 0x88a8, 0x6005), l2, body}, subsysULOG<<8 | msgPacket, 7, tagged},
 		{"a header alone", []netlink.Attribute{phys, l2}, subsysULOG<<8 | msgPacket, 7, header},
 		{"from the host", []netlink.Attribute{outPort, outBridge, l2, body}, subsysULOG<<8 | msgPacket, 9, untagged},
 		{"no header", []netlink.Attribute{phys, body}, subsysULOG<<8 | msgPacket, 0, nil},
@@ -103,8 +103,8 @@ func TestParseNFLOG(t *testing.T) {
 	}
 }
 
-// TestParseNFLOGOfNetdev has what the netdev family delivers: in what leaves, the payload begins with the Ethernet header,
-// and the header that comes apart has the tag that the payload has too.
+// TestParseNFLOGOfNetdev has messages of the netdev family. On egress, the payload begins with the Ethernet header, and
+// the attribute for the header repeats it, with the tag.
 func TestParseNFLOGOfNetdev(t *testing.T) {
 	plain := fromHex(t, "ffffffffffff 020006de54a8 0806 0001 0800 06 04 0001 020006de54a8 0aef0065 000000000000 0aef0001")
 	tagged := slices.Concat(plain[:12], fromHex(t, "8100 0005"), plain[12:])
@@ -122,8 +122,8 @@ func TestParseNFLOGOfNetdev(t *testing.T) {
 		{"comes in", []netlink.Attribute{in, plainHeader, payload(plain[14:])}, plain, false},
 		{"leaves", []netlink.Attribute{out, plainHeader, payload(plain)}, plain, true},
 		{"leaves with a tag", []netlink.Attribute{out, header(18), payload(tagged)}, tagged, true},
-		{"leaves with a tag apart", []netlink.Attribute{out, vlanAttr(t, 0x8100, 5), plainHeader, payload(plain)}, tagged, true},
-		{"leaves without a header apart", []netlink.Attribute{out, payload(plain)}, plain, true},
+		{"leaves with the tag in an attribute", []netlink.Attribute{out, vlanAttr(t, 0x8100, 5), plainHeader, payload(plain)}, tagged, true},
+		{"leaves without the attribute for the header", []netlink.Attribute{out, payload(plain)}, plain, true},
 		{"leaves, cut", []netlink.Attribute{out, plainHeader, payload(plain[:13])}, nil, true},
 	}
 	for _, tt := range tests {
@@ -139,7 +139,7 @@ func TestParseNFLOGOfNetdev(t *testing.T) {
 	}
 }
 
-func TestParseNFLOGCutAnywhere(t *testing.T) {
+func TestParseNFLOGTruncated(t *testing.T) {
 	datagram := nflogDatagram(t, subsysULOG<<8|msgPacket,
 		netlink.Attribute{Type: attrPhysIn, Data: be32(7)},
 		vlanAttr(t, 0x8100, 5),

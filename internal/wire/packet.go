@@ -4,8 +4,9 @@ import (
 	"encoding/binary"
 	"fmt"
 	"sync/atomic"
-	"time"
+	"unsafe"
 
+	"github.com/arpfabric/arpfabric/internal/wire/mmsg"
 	"github.com/mdlayher/ethernet"
 	"github.com/mdlayher/socket"
 	"golang.org/x/sys/unix"
@@ -15,19 +16,19 @@ import (
 type Packet struct {
 	socket   *socket.Conn
 	protocol uint16
-	receiver *receiver
-	sender   *sender
+	receiver *mmsg.Receiver
+	sender   *mmsg.Sender
 	lost     atomic.Uint64
 }
 
-// OpenPacket opens a packet socket that reads the frames of one EtherType which arrive at an interface
-// (unix.ETH_P_ALL for all, and those that leave by it too), and writes out of any interface. With
-// protocol 0 it reads nothing.
+// OpenPacket opens a packet socket. It reads the frames of one EtherType that arrive at an interface; with
+// unix.ETH_P_ALL, it reads all frames that arrive there or leave from there; with protocol 0, it reads none. It writes
+// out of any interface. OpenPacket needs CAP_NET_RAW.
 func OpenPacket(ifindex int, protocol uint16) (*Packet, error) {
 	return openPacket(ifindex, protocol, func(*socket.Conn) error { return nil })
 }
 
-// openPacket has prepare set options on the socket before anything can arrive.
+// openPacket calls prepare to set options on the socket before it is bound, and so before any frame can arrive.
 func openPacket(ifindex int, protocol uint16, prepare func(*socket.Conn) error) (*Packet, error) {
 	s, err := socket.Socket(unix.AF_PACKET, unix.SOCK_RAW, 0, "packet", nil)
 	if err != nil {
@@ -50,11 +51,11 @@ func (p *Packet) setUp(ifindex int) error {
 	if err != nil {
 		return err
 	}
-	p.sender = newSender(conn)
+	p.sender = mmsg.NewSender(conn)
 	if p.protocol == 0 {
 		return nil
 	}
-	p.receiver = newReceiver(conn, SnapLen, tagLen)
+	p.receiver = mmsg.NewReceiver(conn, SnapLen, tagLen, auxdataSpace)
 	if err := p.socket.SetsockoptInt(unix.SOL_PACKET, unix.PACKET_AUXDATA, 1); err != nil {
 		return fmt.Errorf("asking for VLAN tags (PACKET_AUXDATA): %w", err)
 	}
@@ -64,8 +65,15 @@ func (p *Packet) setUp(ifindex int) error {
 	return p.Bind(ifindex)
 }
 
-// Bind makes p read from another interface: an interface that was deleted and made anew has another
-// index.
+// SetMark sets the mark of the frames that p sends (SO_MARK in socket(7)), which rules can match.
+func (p *Packet) SetMark(mark uint32) error {
+	if err := p.socket.SetsockoptInt(unix.SOL_SOCKET, unix.SO_MARK, int(mark)); err != nil {
+		return fmt.Errorf("marking answers (SO_MARK): %w", err)
+	}
+	return nil
+}
+
+// Bind makes p read from another interface. An interface that was deleted and made again has another index.
 func (p *Packet) Bind(ifindex int) error {
 	protocol := binary.NativeEndian.Uint16(binary.BigEndian.AppendUint16(nil, p.protocol))
 	if err := p.socket.Bind(&unix.SockaddrLinklayer{Protocol: protocol, Ifindex: ifindex}); err != nil {
@@ -76,46 +84,35 @@ func (p *Packet) Bind(ifindex int) error {
 
 // Read implements Conn.
 func (p *Packet) Read(batch []Frame) (int, error) {
-	n, err := p.receiver.receive(len(batch))
+	n, err := p.receiver.Receive(len(batch))
 	switch err {
-	case unix.ENETDOWN: // said once when the interface goes down or away; Bind or its return wakes p up
+	case unix.ENETDOWN: // returned once when the interface goes down or away; Read waits until it is up, or Bind is called
 		return 0, nil
 	case unix.ENOBUFS:
 		p.lost.Add(1)
 		return 0, nil
 	}
 	for i := range n {
-		batch[i] = Frame{Port: int(p.receiver.from[i].Ifindex), Data: p.frame(i)}
+		batch[i] = Frame{Port: int(p.receiver.From(i).Ifindex), Data: p.frame(i)}
 	}
 	return n, err
 }
 
-// Outgoing reports whether frame i of the last Read left by the interface instead of arriving there.
-func (p *Packet) Outgoing(i int) bool { return p.receiver.from[i].Pkttype == unix.PACKET_OUTGOING }
+// Outgoing reports whether frame i of the last Read left by the interface.
+func (p *Packet) Outgoing(i int) bool { return p.receiver.From(i).Pkttype == unix.PACKET_OUTGOING }
 
-// StampArrivals has the kernel note when frames arrive (SO_TIMESTAMPNS, timestamping.rst in the kernel's
-// documentation).
-func (p *Packet) StampArrivals() error {
-	if err := p.socket.SetsockoptInt(unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, 1); err != nil {
-		return fmt.Errorf("asking for the time of arrival (SO_TIMESTAMPNS): %w", err)
-	}
-	return nil
-}
-
-// Arrived returns when frame i of the last Read arrived. Arrivals must be stamped.
-func (p *Packet) Arrived(i int) time.Time {
-	stamp := (*unix.Timespec)(p.receiver.controlData(i, unix.SOL_SOCKET, unix.SCM_TIMESTAMPNS))
-	return time.Unix(stamp.Unix())
-}
+// auxdataSpace is the room for a struct tpacket_auxdata (packet(7)) in a control message, in bytes.
+var auxdataSpace = unix.CmsgSpace(int(unsafe.Sizeof(unix.TpacketAuxdata{})))
 
 // tagLen is the length of a VLAN tag (IEEE 802.1Q), in bytes.
 const tagLen = 4
 
-// frame returns datagram i with its outermost VLAN tag where it belongs: the kernel took it off.
+// frame returns datagram i with its outermost VLAN tag, which the kernel has moved from the frame to the auxiliary
+// data.
 func (p *Packet) frame(i int) []byte {
 	r := p.receiver
-	data := r.data(i)
-	aux := (*unix.TpacketAuxdata)(r.controlData(i, unix.SOL_PACKET, unix.PACKET_AUXDATA))
+	data := r.Data(i)
+	aux := (*unix.TpacketAuxdata)(r.Control(i, unix.SOL_PACKET, unix.PACKET_AUXDATA))
 	if aux == nil || aux.Status&unix.TP_STATUS_VLAN_VALID == 0 || len(data) < macsLen {
 		return data
 	}
@@ -123,13 +120,13 @@ func (p *Packet) frame(i int) []byte {
 	if aux.Status&unix.TP_STATUS_VLAN_TPID_VALID != 0 {
 		tpid = aux.Vlan_tpid
 	}
-	tagged := r.buffers[i][:len(data)+tagLen]
+	tagged := data[:len(data)+tagLen]
 	copy(tagged[macsLen+tagLen:], data[macsLen:])
 	putTag(tagged, tpid, aux.Vlan_tci)
 	return tagged
 }
 
-// macsLen is the length of what stands before a VLAN tag: destination and source.
+// macsLen is the length of the destination and source MACs, which a VLAN tag follows, in bytes.
 const macsLen = 12
 
 func putTag(frame []byte, tpid, tci uint16) {
@@ -138,7 +135,22 @@ func putTag(frame []byte, tpid, tci uint16) {
 }
 
 // Write implements Conn.
-func (p *Packet) Write(batch []Frame) (int, error) { return p.sender.send(batch) }
+func (p *Packet) Write(batch []Frame) (int, error) {
+	sent := 0
+	for len(batch) > 0 {
+		n := min(len(batch), MaxBatch)
+		for i, f := range batch[:n] {
+			p.sender.Set(i, f.Port, f.Data)
+		}
+		left, err := p.sender.Send(n)
+		sent += left
+		if err != nil {
+			return sent, err
+		}
+		batch = batch[n:]
+	}
+	return sent, nil
+}
 
 // Lost implements Conn.
 func (p *Packet) Lost() uint64 {
@@ -149,11 +161,8 @@ func (p *Packet) Lost() uint64 {
 	if err != nil {
 		return p.lost.Load()
 	}
-	return p.lost.Add(uint64(stats.Drops)) // the kernel starts its count anew each time it is asked
+	return p.lost.Add(uint64(stats.Drops)) // the kernel resets its count at each read
 }
-
-// SetReadDeadline makes a Read that waits until then return os.ErrDeadlineExceeded.
-func (p *Packet) SetReadDeadline(t time.Time) error { return p.socket.SetReadDeadline(t) }
 
 // Close implements Conn.
 func (p *Packet) Close() error { return p.socket.Close() }

@@ -8,12 +8,13 @@ import (
 	"testing"
 
 	"github.com/arpfabric/arpfabric/internal/lab"
+	"github.com/arpfabric/arpfabric/internal/lab/labtest"
 	"github.com/arpfabric/arpfabric/internal/link"
 	"github.com/arpfabric/arpfabric/internal/wire"
 	"github.com/vishvananda/netlink"
 )
 
-// addPair makes two interfaces, up, that are the ends of one cable.
+// addPair makes a veth pair and sets both ends up.
 func addPair(t *testing.T, near, far string) (nearIndex, farIndex int) {
 	t.Helper()
 	pair := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: near}, PeerName: far}
@@ -30,11 +31,11 @@ func addPair(t *testing.T, near, far string) (nearIndex, farIndex int) {
 	return index(t, near), index(t, far)
 }
 
-// waitForCarrier waits until frames can leave: some time after an interface is up, the kernel notices.
+// waitForCarrier waits until the interfaces can send: the kernel notices only some time later that they are up.
 func waitForCarrier(t *testing.T, names ...string) {
 	t.Helper()
 	for _, name := range names {
-		lab.Eventually(t, name+" has a carrier", func() bool {
+		labtest.Eventually(t, name+" has a carrier", func() bool {
 			dev, err := netlink.LinkByName(name)
 			return err == nil && dev.Attrs().OperState == netlink.OperUp
 		})
@@ -50,7 +51,7 @@ func index(t *testing.T, name string) int {
 	return dev.Index
 }
 
-// arpFrame is a broadcast frame that says it is ARP, with tags before its EtherType and a number inside.
+// arpFrame returns a broadcast frame with the EtherType of ARP, behind tags, and with a number in its payload.
 func arpFrame(number byte, tags ...uint32) []byte {
 	frame := []byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x02, 0, 0, 0, 0, 0x01}
 	for _, tag := range tags {
@@ -139,7 +140,7 @@ func TestInterfaceDownAndUp(t *testing.T) {
 	}
 }
 
-func TestInterfaceMadeAnew(t *testing.T) {
+func TestInterfaceIsRecreated(t *testing.T) {
 	near, _ := addPair(t, "near0", "far0")
 	conn := openInterface(t, near)
 	if err := lab.DeleteLink("near0"); err != nil {
@@ -155,7 +156,7 @@ func TestInterfaceMadeAnew(t *testing.T) {
 	}
 }
 
-func TestWritePassesOverWhatCannotLeave(t *testing.T) {
+func TestWriteSkipsFramesThatCannotLeave(t *testing.T) {
 	near, far := addPair(t, "near0", "far0")
 	conn := openInterface(t, near)
 	out, err := wire.OpenPacket(0, 0)
@@ -207,20 +208,25 @@ func TestWriteMoreThanABatch(t *testing.T) {
 	}
 }
 
+// A reader is the half of a Conn that reads.
+type reader interface {
+	Read([]wire.Frame) (int, error)
+	Close() error
+}
+
 func TestCloseEndsRead(t *testing.T) {
 	near, _ := addPair(t, "near0", "far0")
-	bridge, err := wire.OpenBridge()
+	nflog, err := wire.OpenNFLOG()
 	if err != nil {
 		t.Fatal(err)
 	}
-	tap := func() wire.Conn { return openTAP(t, "arp0") }
-	for name, open := range map[string]func() wire.Conn{
-		"interface": func() wire.Conn { return openInterface(t, near) },
-		"bridge":    func() wire.Conn { return bridge },
-		"tap":       tap,
+	for name, open := range map[string]func(*testing.T) reader{
+		"interface": func(t *testing.T) reader { return openInterface(t, near) },
+		"NFLOG":     func(*testing.T) reader { return nflog },
+		"tap":       func(t *testing.T) reader { return openTAP(t, "arp0") },
 	} {
 		t.Run(name, func(t *testing.T) {
-			conn := open()
+			conn := open(t)
 			ended := make(chan error)
 			go func() {
 				for {
@@ -236,14 +242,14 @@ func TestCloseEndsRead(t *testing.T) {
 	}
 }
 
-func TestOneBridgeConnANamespace(t *testing.T) {
-	first, err := wire.OpenBridge()
+func TestOneNFLOGPerNamespace(t *testing.T) {
+	first, err := wire.OpenNFLOG()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer first.Close()
 	before := descriptors(t)
-	_, err = wire.OpenBridge()
+	_, err = wire.OpenNFLOG()
 	want := fmt.Sprintf("NFLOG group %d is in use: another fabric or a logger (ulogd?) runs in this network namespace; stop it", wire.Group)
 	if err == nil || err.Error() != want {
 		t.Errorf("a second one: %v, want %q", err, want)

@@ -14,21 +14,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TAP is the Conn over a TAP device of the fabric's own (tuntap.txt in the kernel's documentation). What
-// the kernel sends out of the device is read; what is written arrives there. A device that somebody
-// deletes is made anew.
+// TAP is a [Conn] over a TAP device (tuntap.rst in the kernel's documentation). Read returns the frames that the kernel
+// sends out of the device; frames that Write sends arrive at it. If the device is deleted, Read makes it again.
 type TAP struct {
 	name   string
 	closed chan struct{}
 
-	mu     sync.Mutex // held while device is exchanged or closed; Read alone exchanges it
+	mu     sync.Mutex // held while device is replaced or closed; only Read replaces it
 	device *tapDevice
 }
 
-// OpenTAP opens the TAP device of that name. It is made if it isn't there, and goes away again with the
-// last descriptor of it; one that was there before stays.
+// OpenTAP opens a TAP device. If there is no device of that name, OpenTAP makes one, which the kernel deletes when it
+// is closed. A persistent device that was there before stays.
 func OpenTAP(name string) (*TAP, error) {
-	if len(name) >= unix.IFNAMSIZ { // water would cut it
+	if len(name) >= unix.IFNAMSIZ { // water would truncate the name
 		return nil, fmt.Errorf("%q is too long for an interface: at most %d bytes", name, unix.IFNAMSIZ-1)
 	}
 	device, err := openDevice(name)
@@ -47,7 +46,7 @@ func (t *TAP) Read(batch []Frame) (int, error) {
 	return 0, t.reopen(err)
 }
 
-// reopen makes the device anew after a read has failed, and tries until it succeeds or t is closed.
+// reopen opens the device again after a read has failed. It tries until it succeeds or t is closed.
 func (t *TAP) reopen(cause error) error {
 	const firstWait, longestWait = 10 * time.Millisecond, time.Second
 	for wait := firstWait; ; wait = min(2*wait, longestWait) {
@@ -60,17 +59,17 @@ func (t *TAP) reopen(cause error) error {
 		if err != nil {
 			continue
 		}
-		return t.exchange(device)
+		return t.replace(device)
 	}
 }
 
-func (t *TAP) exchange(device *tapDevice) error {
+func (t *TAP) replace(device *tapDevice) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.device.file.Close()
 	t.device = device
 	select {
-	case <-t.closed:
+	case <-t.closed: // while the device was being opened
 		return device.file.Close()
 	default:
 		return nil
@@ -95,7 +94,8 @@ func (t *TAP) Write(batch []Frame) (int, error) {
 	return sent, nil
 }
 
-// Lost implements Conn. It is 0: what a TAP's queue has no room for, the device counts as tx_dropped.
+// Lost implements Conn. It returns 0: the kernel counts frames that do not fit into a TAP's queue as tx_dropped of the
+// device.
 func (t *TAP) Lost() uint64 { return 0 }
 
 // Close implements Conn.
@@ -111,7 +111,7 @@ func (t *TAP) Close() error {
 	}
 }
 
-// tapDevice is one life of the device.
+// tapDevice is an open device. A TAP has one after the other.
 type tapDevice struct {
 	file    *os.File
 	conn    syscall.RawConn
@@ -159,8 +159,8 @@ func (d *tapDevice) read(batch []Frame) (int, error) {
 	return d.n, d.failure
 }
 
-// tryRead reads frames, one a system call, until there are no more, and reports whether it is done: false
-// makes the runtime wait until the device is readable.
+// tryRead reads frames, one a system call, until there are no more or the batch is full. It reports whether it is done:
+// false makes the runtime wait until the device is readable.
 func (d *tapDevice) tryRead(fd uintptr) bool {
 	d.n, d.failure = 0, nil
 	for d.n < len(d.batch) {
@@ -180,11 +180,10 @@ func (d *tapDevice) tryRead(fd uintptr) bool {
 	return true
 }
 
-// opening keeps two calls from taking each other's descriptors for lost ones.
+// opening serializes openTUN, so that one call does not close the descriptor of another.
 var opening sync.Mutex
 
-// openTUN has water open a device. water forgets the descriptor when it fails, and makes an existing
-// persistent device go away with its last user unless told to keep it.
+// openTUN opens a device by package water.
 func openTUN(name string) (*os.File, error) {
 	opening.Lock()
 	defer opening.Unlock()
@@ -192,11 +191,13 @@ func openTUN(name string) (*os.File, error) {
 	_, err := net.InterfaceByName(name)
 	existed := err == nil
 
+	// Without Persist, water would make a persistent device that was there before go away when it is closed.
 	device, err := water.New(water.Config{
 		DeviceType:             water.TAP,
 		PlatformSpecificParams: water.PlatformSpecificParams{Name: name, Persist: existed},
 	})
 	if err != nil {
+		// water does not close the descriptor if it fails after it has opened it.
 		for fd := range tunDescriptors() {
 			if !before[fd] {
 				unix.Close(fd)
@@ -212,9 +213,9 @@ func tapError(name string, err error) error {
 	case errors.Is(err, unix.EBUSY):
 		return fmt.Errorf("the TAP device %s is in use by another program: %w", name, err)
 	case errors.Is(err, unix.EINVAL):
-		return fmt.Errorf("%s is there already and is not a TAP device: %w", name, err)
+		return fmt.Errorf("the interface %s exists and is not a TAP device; use another name: %w", name, err)
 	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENODEV):
-		return fmt.Errorf("no /dev/net/tun here; load it with 'modprobe tun', or give the container the device: %w", err)
+		return fmt.Errorf("/dev/net/tun is missing; load it with 'modprobe tun', or give the container the device: %w", err)
 	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
 		return fmt.Errorf("opening the TAP device %s: not permitted; needs /dev/net/tun and CAP_NET_ADMIN: %w", name, err)
 	}

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/arpfabric/arpfabric/internal/lab"
+	"github.com/arpfabric/arpfabric/internal/lab/labtest"
 	"github.com/arpfabric/arpfabric/internal/link"
 	"github.com/arpfabric/arpfabric/internal/wire"
 	"github.com/vishvananda/netlink"
@@ -18,7 +19,7 @@ import (
 
 func openTAP(t *testing.T, name string) *wire.TAP {
 	t.Helper()
-	lab.NeedTUN(t)
+	labtest.NeedTUN(t)
 	tap, err := wire.OpenTAP(name)
 	if err != nil {
 		t.Fatal(err)
@@ -38,11 +39,11 @@ func TestTAPGoesAwayWithTheFabric(t *testing.T) {
 		t.Fatal("arp0 was not made")
 	}
 	tap.Close()
-	lab.Eventually(t, "arp0 goes away", func() bool { return !exists("arp0") })
+	labtest.Eventually(t, "arp0 goes away", func() bool { return !exists("arp0") })
 }
 
 func TestTAPThatWasThereStays(t *testing.T) {
-	lab.NeedTUN(t)
+	labtest.NeedTUN(t)
 	there := &netlink.Tuntap{
 		LinkAttrs: netlink.LinkAttrs{Name: "arp0"}, Mode: netlink.TUNTAP_MODE_TAP,
 		Owner: uint32(os.Getuid()), Group: uint32(os.Getgid()),
@@ -57,7 +58,7 @@ func TestTAPThatWasThereStays(t *testing.T) {
 	}
 }
 
-func TestTAPNameIsNotCut(t *testing.T) {
+func TestTAPNameIsNotTruncated(t *testing.T) {
 	_, err := wire.OpenTAP("arpfabric-tap-00")
 	if err == nil || !strings.Contains(err.Error(), "at most 15 bytes") {
 		t.Errorf("16 bytes: %v", err)
@@ -65,14 +66,14 @@ func TestTAPNameIsNotCut(t *testing.T) {
 }
 
 func TestTAPFailureLeavesNoDescriptor(t *testing.T) {
-	lab.NeedTUN(t)
+	labtest.NeedTUN(t)
 	if err := lab.AddBridge("br0"); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { lab.DeleteLink("br0") })
 	before := descriptors(t)
 	_, err := wire.OpenTAP("br0")
-	if err == nil || !strings.Contains(err.Error(), "br0 is there already and is not a TAP device") {
+	if err == nil || !strings.Contains(err.Error(), "br0 exists and is not a TAP device") {
 		t.Errorf("opening a bridge as a TAP: %v", err)
 	}
 	if after := descriptors(t); after != before {
@@ -88,7 +89,7 @@ func TestTAPInUse(t *testing.T) {
 	}
 }
 
-func TestTAPIsMadeAnew(t *testing.T) {
+func TestTAPIsRecreated(t *testing.T) {
 	tap := openTAP(t, "arp0")
 	before := index(t, "arp0")
 	var readFrom atomic.Int64 // the port of the experimental frame
@@ -101,7 +102,7 @@ func TestTAPIsMadeAnew(t *testing.T) {
 			if err != nil {
 				return
 			}
-			for _, f := range batch[:n] { // interfaces have things of their own to say, too
+			for _, f := range batch[:n] { // the kernel also sends frames of its own
 				if bytes.Equal(f.Data, experimental) {
 					readFrom.Store(int64(f.Port))
 				}
@@ -111,7 +112,7 @@ func TestTAPIsMadeAnew(t *testing.T) {
 	if err := lab.DeleteLink("arp0"); err != nil {
 		t.Fatal(err)
 	}
-	lab.Eventually(t, "arp0 comes back", func() bool {
+	labtest.Eventually(t, "arp0 comes back", func() bool {
 		now, err := net.InterfaceByName("arp0")
 		return err == nil && now.Index != before
 	})
@@ -119,7 +120,7 @@ func TestTAPIsMadeAnew(t *testing.T) {
 		t.Fatal(err)
 	}
 	now := index(t, "arp0")
-	lab.Eventually(t, "a frame is read from the new arp0", func() bool {
+	labtest.Eventually(t, "a frame is read from the new arp0", func() bool {
 		sendFrom(t, now, experimental)
 		return readFrom.Load() == int64(now)
 	})

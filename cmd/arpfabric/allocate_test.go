@@ -1,0 +1,211 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/arpfabric/arpfabric/config"
+	"github.com/arpfabric/arpfabric/internal/api"
+	"github.com/arpfabric/arpfabric/internal/lab"
+	"github.com/arpfabric/arpfabric/internal/lab/labtest"
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
+)
+
+// packetTo returns an IPv4 packet to another guest. Each one is different.
+func (g *guest) packetTo(to *guest, number int) []byte {
+	return lab.EchoReply(to.MAC, g.MAC, g.Addr.Addr(), to.Addr.Addr(), fmt.Appendf(nil, "%026d", number))
+}
+
+func (g *guest) hasReceived(frame []byte) bool {
+	for _, seen := range g.Frames() {
+		if bytes.Equal(seen.Frame, frame) {
+			return true
+		}
+	}
+	return false
+}
+
+// A tenant is a guest of the stage without a binding in the configuration.
+type tenant struct {
+	*guest
+	t       *testing.T
+	app     *guest
+	client  *api.Client
+	packets int
+}
+
+func (g *tenant) refused() uint64 {
+	g.t.Helper()
+	ports, err := g.client.Ports(context.Background())
+	labtest.Must(g.t, err)
+	var n uint64
+	for _, p := range ports {
+		n += p.Refused
+	}
+	return n
+}
+
+// expect checks in both directions whether IPv4 passes, and whether the app's requests for the tenant are answered.
+func (g *tenant) expect(passes bool) {
+	g.t.Helper()
+	for _, way := range []struct{ from, to *guest }{{g.guest, g.app}, {g.app, g.guest}} {
+		g.packets++
+		frame, before := way.from.packetTo(way.to, g.packets), g.refused()
+		labtest.Must(g.t, way.from.Send(frame))
+		labtest.Eventually(g.t, "a packet arrives or is refused", func() bool {
+			return way.to.hasReceived(frame) || g.refused() > before
+		})
+		if got := way.to.hasReceived(frame); got != passes {
+			g.t.Errorf("IPv4 from %s to %s arrives: %v", way.from.Name, way.to.Name, got)
+		}
+	}
+	before := g.answers()
+	labtest.Must(g.t, g.app.Send(g.app.request(g.Addr.Addr().String())))
+	if passes {
+		labtest.Eventually(g.t, "app is answered", func() bool { return g.answers() > before })
+		return
+	}
+	g.app.expectAnswered(g.t) // for the gateway, after the tenant
+	if g.answers() > before {
+		g.t.Errorf("app is answered for %s", g.Addr)
+	}
+}
+
+// answers counts the answers that the app has got for the tenant.
+func (g *tenant) answers() int { return len(answersFor(g.app, g.Addr.Addr())) }
+
+// TestAllocatedGuest allocates the address of a guest, kills the fabric right after the acknowledgement, starts it again,
+// and frees the address: the guest can talk exactly while it has its address.
+func TestAllocatedGuest(t *testing.T) {
+	s := newStage(t)
+	path := labtest.TempFile(t, "arpfabric.yaml", onBridge("store: {folder: "+filepath.Join(t.TempDir(), "store")+"}\n"))
+	p := startWith(t, path)
+	client := api.NewClient(config.DefaultSocket)
+	labtest.Eventually(t, "the fabric answers", func() bool { _, err := client.Status(context.Background()); return err == nil })
+	web := &tenant{guest: addGuest(t, 3, "web"), t: t, app: s.app, client: client}
+	p.expectLog(t, "port=vnet3")
+	web.expect(false)
+
+	b, err := client.Allocate(context.Background(), "lab", api.NewAllocation{
+		Address: web.Addr.Addr().String(), AllocationSettings: api.AllocationSettings{MAC: web.MAC.String(), Port: "vnet3"},
+	})
+	labtest.Must(t, err)
+	web.expect(true)
+	addr := netip.MustParseAddr("10.239.0.77")
+	_, err = client.Allocate(context.Background(), "lab", api.NewAllocation{Address: addr.String()})
+	labtest.Must(t, err)
+	labtest.Must(t, p.Process.Signal(unix.SIGKILL))
+	p.wait(t)
+
+	startWith(t, path)
+	labtest.Eventually(t, "the fabric answers", func() bool { _, err := client.Status(context.Background()); return err == nil })
+	if found, err := client.LookupAddress(context.Background(), addr); err != nil || len(found) != 1 {
+		t.Errorf("an acknowledged allocation is lost: %v, %v", found, err)
+	}
+	web.expect(true)
+
+	_, err = client.FreeBinding(context.Background(), "lab", b.First, b.Revision)
+	labtest.Must(t, err)
+	web.expect(false)
+}
+
+// TestAllocateUnderLoad allocates and frees by eight callers at once, while a guest asks for their addresses: it gets the
+// MAC of an allocation from the acknowledgement on, and no answer after the address is freed.
+func TestAllocateUnderLoad(t *testing.T) {
+	s := newStage(t)
+	startRun(t, onBridge("    allocation: {hold: 0s}\nstore: {folder: "+filepath.Join(t.TempDir(), "store")+"}\n"))
+	client := api.NewClient(config.DefaultSocket)
+	labtest.Eventually(t, "the fabric answers", func() bool { _, err := client.Status(context.Background()); return err == nil })
+	var callers errgroup.Group
+	for n := range 8 {
+		callers.Go(func() error { return allocateAndFree(client, s.app, fmt.Sprintf("10.239.%d.0/24", n+1), 20) })
+	}
+	labtest.Must(t, callers.Wait())
+}
+
+// allocateAndFree allocates addresses of a range that nobody else uses, each after the one before is freed.
+func allocateAndFree(client *api.Client, app *guest, from string, times int) error {
+	for range times {
+		b, err := client.Allocate(context.Background(), "lab", api.NewAllocation{From: from})
+		if err != nil {
+			return err
+		}
+		mac, err := ask(app, b.First.String())
+		if err != nil || mac != b.MAC {
+			return fmt.Errorf("%s is allocated to %s, and the answer is %s (%v)", b.First, b.MAC, mac, err)
+		}
+		if _, err = client.FreeBinding(context.Background(), "lab", b.First, b.Revision); err != nil {
+			return err
+		}
+		if _, err := ask(app, "10.239.0.1"); err != nil { // so that the answers to all requests before are here
+			return err
+		}
+		before := len(answersFor(app, b.First))
+		if err := app.Send(app.request(b.First.String())); err != nil {
+			return err
+		}
+		if _, err := ask(app, "10.239.0.1"); err != nil { // an answer to the request before would be here, too
+			return err
+		}
+		if n := len(answersFor(app, b.First)); n != before {
+			return fmt.Errorf("%s is answered after it was freed", b.First)
+		}
+	}
+	return nil
+}
+
+// ask sends a request, and returns the MAC in the next answer.
+func ask(app *guest, target string) (mac string, err error) {
+	addr := netip.MustParseAddr(target)
+	before := len(answersFor(app, addr))
+	for range 500 {
+		if err := app.Send(app.request(target)); err != nil {
+			return "", err
+		}
+		for range 20 {
+			if answers := answersFor(app, addr); len(answers) > before {
+				return net.HardwareAddr(answers[len(answers)-1][22:28]).String(), nil
+			}
+			time.Sleep(time.Millisecond)
+		}
+	}
+	return "", errors.New("no answer")
+}
+
+// answersFor returns the answers that a guest has got for an address.
+func answersFor(g *guest, addr netip.Addr) (all [][]byte) {
+	for _, seen := range g.Frames() {
+		if ip, ok := netip.AddrFromSlice(seen.Frame[min(28, len(seen.Frame)):min(32, len(seen.Frame))]); ok && !seen.Sent && ip == addr {
+			all = append(all, seen.Frame)
+		}
+	}
+	return all
+}
+
+// TestAllocateFlags checks that wrong values are mistakes in the command line, and that the message says what is wanted.
+func TestAllocateFlags(t *testing.T) {
+	for _, tt := range []struct{ flag, value, want string }{
+		{"ttl", "0s", "--ttl takes a duration longer than 0, such as 90s, 30m or 24h, not 0s"},
+		{"ttl", "-1s", "--ttl takes a duration longer than 0, such as 90s, 30m or 24h, not -1s"},
+		{"ttl", "1d", `invalid argument "1d" for "--ttl" flag: want a duration, such as 90s, 30m or 24h`},
+		{"address", "foo", `--address takes an IPv4 address, not "foo"`},
+		{"address", "fe80::1", `--address takes an IPv4 address, not "fe80::1"`},
+		{"mac", "zz", `--mac takes a MAC, such as 02:00:0a:de:54:a8, not "zz"`},
+		{"from", "foo", `--from takes a range, such as 10.239.0.16-10.239.0.31, or a prefix: "foo" is not an IPv4 address`},
+	} {
+		root := newRoot()
+		root.SetArgs([]string{"allocate", "--" + tt.flag, tt.value})
+		err := root.Execute()
+		if _, ok := errors.AsType[usageError](err); !ok || err.Error() != tt.want {
+			t.Errorf("--%s %s: %v", tt.flag, tt.value, err)
+		}
+	}
+}

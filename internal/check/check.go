@@ -1,0 +1,109 @@
+// Package check reads configurations, and reports the networks or the mistakes of each, as text or as JSON. On a machine
+// that has interfaces of a configuration, it also reports what differs from it there.
+package check
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os/user"
+	"strconv"
+
+	"github.com/arpfabric/arpfabric/config"
+	"github.com/arpfabric/arpfabric/internal/fabric"
+)
+
+// Result is the result of checking one configuration. It has networks or problems, and never both.
+type Result struct {
+	File     string          `json:"file"` // as named on the command line; - for standard input
+	Networks []Network       `json:"networks"`
+	Problems config.Problems `json:"problems"`
+
+	// Warnings says what of the configuration, beside its networks, this machine lacks. It is absent if there is nothing.
+	Warnings []string `json:"warnings,omitempty"`
+
+	lines []string // the networks as text
+}
+
+// Network is a network of a configuration.
+type Network struct {
+	Name     string `json:"name"`
+	Mode     string `json:"mode"`   // vpc or classic
+	Attach   string `json:"attach"` // such as "bridge br0 vlan 10 (uplink eth1)"
+	Guard    string `json:"guard"`  // full, arp or none; always none if the mode is classic
+	Bindings int    `json:"bindings"`
+
+	// Findings says what on this machine differs from the configuration, such as an uplink that is no member of the bridge. It
+	// is absent if there is nothing, and if the machine has none of the configuration's interfaces.
+	Findings []string `json:"findings,omitempty"`
+}
+
+// File checks a file, a pipe, or standard input if the path is [config.Stdin].
+func File(path string) Result {
+	r := Result{File: path, Networks: []Network{}, Problems: config.Problems{}}
+	cfg, err := config.LoadOnce(path)
+	if problems, ok := errors.AsType[config.Problems](err); ok {
+		return Wrong(path, problems)
+	}
+	findings, _ := fabric.Inspect(cfg) // where interfaces cannot be read, there is nothing to compare with
+	for _, n := range cfg.Networks {
+		r.Networks = append(r.Networks, Network{
+			Name: n.Name, Mode: string(n.Mode), Attach: n.Attach.String(), Guard: string(n.GuardInForce()),
+			Bindings: n.Registry.Len(), Findings: findings[n.Name],
+		})
+		r.lines = append(r.lines, n.Summary())
+		for _, finding := range findings[n.Name] {
+			r.lines = append(r.lines, fmt.Sprintf("%s: warning: %s", n.Name, finding))
+		}
+	}
+	r.Warnings = groupWarnings(cfg.API)
+	for _, warning := range r.Warnings {
+		r.lines = append(r.lines, "warning: "+warning)
+	}
+	return r
+}
+
+// Wrong is the result for a configuration with problems.
+func Wrong(path string, problems config.Problems) Result {
+	return Result{File: path, Networks: []Network{}, Problems: problems}
+}
+
+// groupWarnings names the groups of the API that this machine does not have. 'run' does not start without them.
+func groupWarnings(c config.API) (warnings []string) {
+	if c.Socket == "" {
+		return nil
+	}
+	for _, key := range []struct{ name, group string }{{"api.group", c.Group}, {"api.writers", c.Writers}} {
+		if _, err := strconv.Atoi(key.group); key.group == "" || err == nil {
+			continue
+		}
+		if _, err := user.LookupGroup(key.group); err != nil {
+			warnings = append(warnings, fmt.Sprintf("%s: there is no group %s on this machine; create the group, or change %s",
+				key.name, key.group, key.name))
+		}
+	}
+	return warnings
+}
+
+// OK reports whether the configuration has no mistake.
+func (r Result) OK() bool { return len(r.Problems) == 0 }
+
+// Print writes a line for each problem, or for each network and each of its findings. Every problem begins with the name of its file. If named is
+// true, so does every network.
+func (r Result) Print(w io.Writer, named bool) error {
+	for _, p := range r.Problems {
+		if _, err := fmt.Fprintln(w, p); err != nil {
+			return err
+		}
+	}
+	prefix := ""
+	if named {
+		prefix = r.File + ": "
+	}
+	for _, line := range r.lines {
+		if _, err := fmt.Fprintln(w, prefix+line); err != nil {
+			return err
+		}
+	}
+	return nil
+}

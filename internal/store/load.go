@@ -1,0 +1,165 @@
+package store
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/arpfabric/arpfabric/responder/registry"
+)
+
+// header is the beginning of the line with the revision of the file of all allocations.
+const header = "revision "
+
+// explanation is for the operator who opens the file of all allocations.
+const explanation = "# The allocations of arpfabric. Edit this file only while arpfabric is stopped: docs/allocation.md.\n"
+
+// load reads the files into the table.
+func (f *File) load() (err error) {
+	// An editor may have left out the end of the last line of this file, but it is never cut off.
+	if _, err = f.read(allocationsName, bufio.ScanLines, f.loadAllocation); err != nil {
+		return err
+	}
+	f.table.revision = f.written
+	if _, err = f.read(olderName, splitCompleteLines, f.loadChange); err != nil {
+		return err
+	}
+	f.size, err = f.read(journalName, splitCompleteLines, f.loadChange)
+	f.table.sortQueues()
+	return err
+}
+
+// read calls do for each line of a file, and records the problems. It returns the size of the lines. A file that is not
+// there is empty.
+func (f *File) read(name string, split bufio.SplitFunc, do func(line string) error) (size int64, err error) {
+	in, err := f.disk.open(name, os.O_RDONLY)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	defer in.Close()
+	return readLines(in, split, func(number int, line string) {
+		if err := do(line); err != nil {
+			f.problems = append(f.problems, fmt.Sprintf("%s:%d: %s", f.disk.path(name), number, err))
+		}
+	})
+}
+
+// loadAllocation takes a line of the file of all allocations.
+func (f *File) loadAllocation(line string) error {
+	if text, ok := strings.CutPrefix(line, header); ok {
+		revision, err := strconv.ParseUint(strings.TrimSpace(text), 10, 64)
+		if err != nil {
+			return fmt.Errorf("%q is not a revision; reading all changes of the journal again", text)
+		}
+		f.written = revision
+		return nil
+	}
+	err := f.addAllocation(line)
+	if err != nil {
+		f.kept = append(f.kept, strings.Clone(line))
+	}
+	return err
+}
+
+func (f *File) addAllocation(line string) error {
+	c, err := parseChange(line)
+	if err != nil {
+		return err
+	}
+	if c.Kind != Allocate && c.Kind != heldVerb {
+		return fmt.Errorf("%s belongs into the journal: here, lines begin with %s or %s", c.Kind, Allocate, heldVerb)
+	}
+	n, ip := f.table.network(c.Network), registry.IPv4Of(c.Address)
+	if _, exists := n.entries[ip]; exists {
+		return fmt.Errorf("%s is in the file twice", c.Address)
+	}
+	if other, exists := n.names[c.Name]; exists && c.Name != "" {
+		return fmt.Errorf("the name %s has %s already", c.Name, other)
+	}
+	if c.Kind == heldVerb {
+		n.hold(ip, Held{c.MAC, c.At})
+		return nil
+	}
+	if c.Revision == 0 { // an operator has written the line
+		c.Revision = f.written
+	}
+	f.table.set(c.Allocation)
+	return nil
+}
+
+// loadChange takes a line of a journal.
+func (f *File) loadChange(line string) error {
+	c, err := parseChange(line)
+	switch {
+	case err != nil:
+		return err
+	case c.Kind == heldVerb || c.Revision == 0:
+		return errors.New("not a change with a revision")
+	case c.Revision > f.written:
+		f.table.apply(c)
+	}
+	return nil
+}
+
+// writeAll writes the file of all allocations.
+func (f *File) writeAll(to io.Writer) error {
+	out := bufio.NewWriterSize(to, 1<<20)
+	out.WriteString(explanation)
+	fmt.Fprintf(out, "%s%d\n", header, f.table.revision)
+	var line []byte
+	for _, name := range slices.Sorted(maps.Keys(f.table.networks)) {
+		for a := range f.table.All(name) {
+			line = append(appendAllocation(line[:0], string(Allocate), a), '\n')
+			out.Write(line)
+		}
+		n := f.table.networks[name]
+		for _, ip := range slices.Sorted(maps.Keys(n.held)) {
+			h := n.held[ip]
+			line = appendAllocation(line[:0], heldVerb, Allocation{Network: name, Address: ip.Addr(), MAC: h.MAC})
+			line = append(appendTime(line, "at", h.Since), '\n')
+			out.Write(line)
+		}
+	}
+	for _, unread := range f.kept {
+		fmt.Fprintln(out, unread)
+	}
+	return out.Flush() // returns the first error of all writes
+}
+
+// readLines calls do for each line, except empty ones and comments, with its number. It returns the size of all lines.
+func readLines(r io.Reader, split bufio.SplitFunc, do func(number int, line string)) (size int64, err error) {
+	lines := bufio.NewScanner(r)
+	lines.Buffer(make([]byte, 0, 64<<10), 1<<20)
+	lines.Split(func(data []byte, atEOF bool) (advance int, token []byte, err error) {
+		advance, token, err = split(data, atEOF)
+		size += int64(advance)
+		return advance, token, err
+	})
+	for number := 1; lines.Scan(); number++ {
+		line := strings.TrimSpace(lines.Text())
+		if line != "" && !strings.HasPrefix(line, "#") {
+			do(number, line)
+		}
+	}
+	return size, lines.Err()
+}
+
+// splitCompleteLines is a [bufio.SplitFunc] like [bufio.ScanLines], but drops a last line without a newline.
+func splitCompleteLines(data []byte, _ bool) (advance int, token []byte, err error) {
+	line, _, isComplete := bytes.Cut(data, []byte("\n"))
+	if !isComplete {
+		return 0, nil, nil
+	}
+	return len(line) + 1, line, nil
+}

@@ -1,0 +1,227 @@
+package store
+
+import (
+	"iter"
+	"maps"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/arpfabric/arpfabric/responder/registry"
+)
+
+// A Table has the allocations and the held addresses of all networks.
+type Table struct {
+	revision uint64 // of the last change
+	networks map[string]*networkTable
+	expiries expiries
+}
+
+type networkTable struct {
+	entries map[registry.IPv4]entry
+	names   map[string]registry.IPv4
+	held    map[registry.IPv4]Held
+	queue   []freed              // the held addresses, those freed first at the beginning; some are not held any more
+	macs    map[registry.MAC]int // the number of entries and held addresses that have a MAC
+}
+
+// An entry is an allocation without its network and address. It is small, because there may be millions.
+type entry struct {
+	mac        registry.MAC
+	name, port string
+	expires    int64 // Unix time; 0 for never
+	revision   uint64
+}
+
+func newTable() *Table { return &Table{networks: map[string]*networkTable{}} }
+
+// network returns the table of a network, and makes it if it is not there.
+func (t *Table) network(name string) *networkTable {
+	n := t.networks[name]
+	if n == nil {
+		n = &networkTable{
+			entries: map[registry.IPv4]entry{}, names: map[string]registry.IPv4{},
+			held: map[registry.IPv4]Held{}, macs: map[registry.MAC]int{},
+		}
+		t.networks[name] = n
+	}
+	return n
+}
+
+// Get returns the allocation of an address, which must be IPv4.
+func (t *Table) Get(network string, addr netip.Addr) (Allocation, bool) {
+	n := t.networks[network]
+	if n == nil {
+		return Allocation{}, false
+	}
+	e, ok := n.entries[registry.IPv4Of(addr)]
+	return e.allocation(network, addr), ok
+}
+
+// Named returns the allocation with a name.
+func (t *Table) Named(network, name string) (Allocation, bool) {
+	n := t.networks[network]
+	if n == nil {
+		return Allocation{}, false
+	}
+	ip, ok := n.names[name]
+	if !ok {
+		return Allocation{}, false
+	}
+	return n.entries[ip].allocation(network, ip.Addr()), true
+}
+
+// Held returns how an address is held, which was freed since; false if it is not.
+func (t *Table) Held(network string, addr netip.Addr) (Held, bool) {
+	n := t.networks[network]
+	if n == nil {
+		return Held{}, false
+	}
+	h, ok := n.held[registry.IPv4Of(addr)]
+	return h, ok
+}
+
+// HasMAC reports whether an allocation or a held address has a MAC.
+func (t *Table) HasMAC(network string, mac registry.MAC) bool {
+	n := t.networks[network]
+	return n != nil && n.macs[mac] > 0
+}
+
+// ForgetHeld forgets the addresses of a network that are held since a time or longer.
+func (t *Table) ForgetHeld(network string, since time.Time) {
+	n := t.networks[network]
+	if n == nil {
+		return
+	}
+	for len(n.queue) > 0 && !n.queue[0].at.After(since) {
+		if first := n.queue[0]; n.held[first.ip].Since.Equal(first.at) {
+			n.release(first.ip)
+		}
+		n.queue = n.queue[1:]
+	}
+}
+
+// A freed is an address with the time at which it was freed.
+type freed struct {
+	ip registry.IPv4
+	at time.Time
+}
+
+// sortQueues sorts the queues of held addresses, after they were read in another order than that of their times.
+func (t *Table) sortQueues() {
+	for _, n := range t.networks {
+		slices.SortFunc(n.queue, func(a, b freed) int { return a.at.Compare(b.at) })
+	}
+}
+
+// The methods below change one address. Each MAC is counted once for each address that has it.
+
+func (n *networkTable) put(ip registry.IPv4, e entry) {
+	n.remove(ip)
+	n.release(ip)
+	if e.name != "" {
+		n.names[e.name] = ip
+	}
+	n.entries[ip] = e
+	n.macs[e.mac]++
+}
+
+func (n *networkTable) remove(ip registry.IPv4) {
+	e, ok := n.entries[ip]
+	if !ok {
+		return
+	}
+	if n.names[e.name] == ip {
+		delete(n.names, e.name)
+	}
+	delete(n.entries, ip)
+	n.forgetMAC(e.mac)
+}
+
+func (n *networkTable) hold(ip registry.IPv4, h Held) {
+	n.release(ip)
+	n.queue = append(n.queue, freed{ip, h.Since})
+	n.held[ip] = h
+	n.macs[h.MAC]++
+}
+
+func (n *networkTable) release(ip registry.IPv4) {
+	if h, ok := n.held[ip]; ok {
+		delete(n.held, ip)
+		n.forgetMAC(h.MAC)
+	}
+}
+
+func (n *networkTable) forgetMAC(mac registry.MAC) {
+	if n.macs[mac]--; n.macs[mac] == 0 {
+		delete(n.macs, mac)
+	}
+}
+
+// Networks returns the names of the networks that have allocations, sorted.
+func (t *Table) Networks() []string {
+	var names []string
+	for name, n := range t.networks {
+		if len(n.entries) > 0 {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// Len returns the number of allocations of a network.
+func (t *Table) Len(network string) int {
+	n := t.networks[network]
+	if n == nil {
+		return 0
+	}
+	return len(n.entries)
+}
+
+// All yields the allocations of a network by address.
+func (t *Table) All(network string) iter.Seq[Allocation] {
+	return func(yield func(Allocation) bool) {
+		n := t.networks[network]
+		if n == nil {
+			return
+		}
+		for _, ip := range slices.Sorted(maps.Keys(n.entries)) {
+			if !yield(n.entries[ip].allocation(network, ip.Addr())) {
+				return
+			}
+		}
+	}
+}
+
+// apply applies a change that is durable.
+func (t *Table) apply(c Change) {
+	t.revision = max(t.revision, c.Revision)
+	switch c.Kind {
+	case Free, Expire:
+		n, ip := t.network(c.Network), registry.IPv4Of(c.Address)
+		n.remove(ip)
+		n.hold(ip, Held{c.MAC, c.At})
+	default:
+		t.set(c.Allocation)
+	}
+}
+
+func (t *Table) set(a Allocation) {
+	e := entry{mac: a.MAC, name: a.Name, port: a.Port, revision: a.Revision}
+	if !a.Expires.IsZero() {
+		e.expires = a.Expires.Unix()
+	}
+	t.network(a.Network).put(registry.IPv4Of(a.Address), e)
+	t.expiries.add(t, a)
+}
+
+func (e entry) allocation(network string, addr netip.Addr) Allocation {
+	a := Allocation{
+		Network: network, Address: addr, MAC: e.mac, Name: e.name, Port: e.port, Revision: e.revision,
+	}
+	if e.expires != 0 {
+		a.Expires = time.Unix(e.expires, 0).UTC()
+	}
+	return a
+}
