@@ -76,6 +76,9 @@ func (s *State) taken(ip registry.IPv4) (end registry.IPv4, isTaken bool) {
 
 // CheckPool returns an error if the network has nothing to take addresses from.
 func (s *State) CheckPool() error {
+	if err := s.checkNetwork(); err != nil {
+		return err
+	}
 	_, err := s.pool(config.Range{})
 	return err
 }

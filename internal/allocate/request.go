@@ -67,6 +67,9 @@ func (s *State) Allocate(r Request) (store.Change, error) {
 // Put decides about a request for an allocation with an address as the request has it. It returns false if the address
 // has such an allocation already.
 func (s *State) Put(r Request) (c store.Change, isChange bool, err error) {
+	if err := s.checkNetwork(); err != nil {
+		return c, false, err
+	}
 	before, exists := s.get(r.Address)
 	if err := r.Precondition.check(before, exists); err != nil {
 		return c, false, err
@@ -122,6 +125,9 @@ func (s *State) now() time.Time { return s.Now.Truncate(time.Second) }
 
 // check checks what can be checked without knowing the address.
 func (s *State) check(r Request) error {
+	if err := s.checkNetwork(); err != nil {
+		return err
+	}
 	if err := s.checkName(r.Name); err != nil {
 		return err
 	}
@@ -129,6 +135,14 @@ func (s *State) check(r Request) error {
 		return refuse(Invalid, "it would have expired already, at %s", r.Expires.Format(time.RFC3339))
 	}
 	return s.checkPort(r.Port)
+}
+
+// checkNetwork returns an error if nothing can be allocated in the network.
+func (s *State) checkNetwork() error {
+	if s.IsRemoved {
+		return refuse(Missing, "there is no network %s; what was allocated there can only be freed", s.Network.Name)
+	}
+	return nil
 }
 
 func (s *State) checkName(name string) error {

@@ -19,6 +19,8 @@ type State struct {
 	Now     time.Time
 	After   netip.Addr // the address that was given last; the search goes on after it
 	Host    Host       // the host's own stack in the network
+
+	IsRemoved bool // the configuration does not have the network: what is allocated there can only be freed
 }
 
 // Host is this machine's own stack in a network.

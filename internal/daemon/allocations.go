@@ -266,6 +266,10 @@ func (a *allocations) decide(c *change, pending []store.Change, now time.Time) (
 // state returns the state of a network for a decision.
 func (a *allocations) state(name string) (*allocate.State, error) {
 	n, err := a.network(name)
+	if err != nil && a.isRemoved(name) {
+		left := otherNetwork(name)
+		return &allocate.State{Network: left, File: left.Registry, Table: a.store.Table(), Now: time.Now(), IsRemoved: true}, nil
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -290,6 +294,12 @@ func (a *allocations) network(name string) (*config.Network, error) {
 		}
 	}
 	return nil, &allocate.Refusal{Cause: allocate.Missing, Text: fmt.Sprintf("there is no network %s", name)}
+}
+
+// isRemoved reports whether the store has allocations of a network that the configuration does not have.
+func (a *allocations) isRemoved(network string) bool {
+	_, isConfigured := a.files[network]
+	return !isConfigured && a.store != nil && a.store.Table().Len(network) > 0
 }
 
 // commit stores changes, and then puts them in force. If that fails, it takes them back.

@@ -240,7 +240,8 @@ func TestHostAddress(t *testing.T) {
 	s.allocate(allocate.Request{Address: s.fabric.host.Addresses[0], MAC: hostMAC})
 }
 
-// TestRenamedNetwork checks that the allocations of a network that is not in the configuration any more can be seen.
+// TestRenamedNetwork checks that the allocations of a network that is not in the configuration any more can be seen and
+// freed, and that nothing can be allocated there.
 func TestRenamedNetwork(t *testing.T) {
 	s := begin(t, t.TempDir(), "")
 	s.allocate(allocate.Request{Name: "web"})
@@ -255,6 +256,18 @@ func TestRenamedNetwork(t *testing.T) {
 	labtest.Must(t, err)
 	if b := page.Bindings; len(b) != 1 || b[0].Name != "web" || b[0].Revision != 1 || b[0].NotInForce != "the configuration has no network lab" {
 		t.Errorf("bindings %+v", b)
+	}
+	_, allocated := s.Allocate(context.Background(), "lab", allocate.Request{Address: page.Bindings[0].First.Next()})
+	_, put := s.PutBinding(context.Background(), "lab", allocate.Request{Address: page.Bindings[0].First, Name: "db"})
+	_, free := s.FreeRanges("lab", 10)
+	for _, err := range []error{allocated, put, free} {
+		if err == nil || err.Error() != "there is no network lab; what was allocated there can only be freed" {
+			t.Errorf("error %v", err)
+		}
+	}
+	s.free(page.Bindings[0])
+	if got := s.allocations.status().OtherNetworks; got != nil {
+		t.Errorf("other networks %q, of which nothing is left", got)
 	}
 	if _, err := s.NetworkBindings("none", api.BindingQuery{Limit: 10}); err == nil {
 		t.Error("bindings of no network")

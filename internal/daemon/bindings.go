@@ -24,7 +24,7 @@ func (d *daemon) NetworkBindings(network string, q api.BindingQuery) (api.Bindin
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	n, err := a.network(network)
-	if err != nil && a.store != nil && a.store.Table().Len(network) > 0 {
+	if err != nil && a.isRemoved(network) {
 		n, err = otherNetwork(network), nil
 	}
 	if err != nil {
@@ -51,7 +51,7 @@ func otherNetwork(name string) *config.Network {
 
 // outsideOf returns the allocations of a network that are not in force.
 func (a *allocations) outsideOf(network string) map[netip.Addr]outsideBinding {
-	if _, ok := a.files[network]; ok || a.store == nil {
+	if !a.isRemoved(network) {
 		return a.outside[network]
 	}
 	all := map[netip.Addr]outsideBinding{}
@@ -259,7 +259,7 @@ func (a *allocations) storeSummary() *api.Store {
 	s, table := &api.Store{Folder: a.folder}, a.store.Table()
 	for _, network := range table.Networks() {
 		s.Allocations += table.Len(network)
-		if _, ok := a.files[network]; !ok && table.Len(network) > 0 {
+		if a.isRemoved(network) {
 			s.OtherNetworks = append(s.OtherNetworks, network)
 		}
 	}

@@ -145,9 +145,9 @@ func (a *allocations) logUnknownNetworks() {
 		return
 	}
 	for _, network := range a.store.Table().Networks() {
-		if _, ok := a.files[network]; !ok {
-			a.log.Warn("the store has allocations of a network that the configuration does not have", "network", network,
-				"allocations", a.store.Table().Len(network))
+		if a.isRemoved(network) {
+			a.log.Warn("the store has allocations of a network that the configuration does not have; add the network again, or free "+
+				"them (arpfabric free --network)", "network", network, "allocations", a.store.Table().Len(network))
 		}
 	}
 }
