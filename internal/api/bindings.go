@@ -26,7 +26,7 @@ type BindingQuery struct {
 }
 
 // networkBindings answers with a page of a network's bindings.
-func (s *server) networkBindings(r *http.Request) (BindingPage, *Problem) {
+func (s *Server) networkBindings(r *http.Request) (BindingPage, *Problem) {
 	q := BindingQuery{Source: Source(r.URL.Query().Get("source")), Name: r.URL.Query().Get("name"), Limit: MaxPage}
 	if q.Source != "" && q.Source != FromConfig && q.Source != FromStore {
 		return BindingPage{}, problem(http.StatusBadRequest, "unknown source %q; want %s or %s", q.Source, FromConfig, FromStore)
@@ -46,13 +46,13 @@ func (s *server) networkBindings(r *http.Request) (BindingPage, *Problem) {
 }
 
 // networkBinding answers with the binding of an address.
-func (s *server) networkBinding(w http.ResponseWriter, r *http.Request) {
+func (s *Server) networkBinding(w http.ResponseWriter, r *http.Request) {
 	addr, p := parseAddr(r.PathValue("address"))
 	if p != nil {
 		s.sendProblem(w, p)
 		return
 	}
-	withQuerySlot(func(s *server, r *http.Request) (NetworkBinding, *Problem) {
+	withQuerySlot(func(s *Server, r *http.Request) (NetworkBinding, *Problem) {
 		network := r.PathValue("network")
 		page, err := s.fabric.NetworkBindings(network, BindingQuery{Address: addr, Limit: 1})
 		if err != nil {
@@ -66,7 +66,7 @@ func (s *server) networkBinding(w http.ResponseWriter, r *http.Request) {
 	})(s, w, r)
 }
 
-func (s *server) freeRanges(r *http.Request) ([]FreeRange, *Problem) {
+func (s *Server) freeRanges(r *http.Request) ([]FreeRange, *Problem) {
 	limit, p := parseLimit(r)
 	if p != nil {
 		return nil, p
@@ -75,7 +75,21 @@ func (s *server) freeRanges(r *http.Request) ([]FreeRange, *Problem) {
 	return free, problemOf(err)
 }
 
-func (s *server) history(r *http.Request) ([]Change, *Problem) {
+// addressMap answers with a map of a network's addresses.
+func (s *Server) addressMap(r *http.Request) (AddressMap, *Problem) {
+	after, p := parseAddr(r.URL.Query().Get("after"))
+	if p != nil {
+		return AddressMap{}, p
+	}
+	limit, p := parseLimit(r)
+	if p != nil {
+		return AddressMap{}, p
+	}
+	m, err := s.fabric.AddressMap(r.PathValue("network"), after, limit)
+	return m, problemOf(err)
+}
+
+func (s *Server) history(r *http.Request) ([]Change, *Problem) {
 	limit, p := parseLimit(r)
 	if p != nil {
 		return nil, p
@@ -92,7 +106,7 @@ func (s *server) history(r *http.Request) ([]Change, *Problem) {
 }
 
 // allocate answers a POST: it allocates an address that has no allocation.
-func (s *server) allocate(w http.ResponseWriter, r *http.Request) {
+func (s *Server) allocate(w http.ResponseWriter, r *http.Request) {
 	s.change(w, r, func(caller store.Caller) (NetworkBinding, error) {
 		var body NewAllocation
 		if p := s.decode(w, r, &body); p != nil {
@@ -111,7 +125,7 @@ func (s *server) allocate(w http.ResponseWriter, r *http.Request) {
 }
 
 // putBinding answers a PUT: it allocates an address, or changes its allocation.
-func (s *server) putBinding(w http.ResponseWriter, r *http.Request) {
+func (s *Server) putBinding(w http.ResponseWriter, r *http.Request) {
 	s.change(w, r, func(caller store.Caller) (NetworkBinding, error) {
 		var body AllocationSettings
 		if p := s.decode(w, r, &body); p != nil {
@@ -134,7 +148,7 @@ func (s *server) putBinding(w http.ResponseWriter, r *http.Request) {
 }
 
 // freeBinding answers a DELETE: it frees an address.
-func (s *server) freeBinding(w http.ResponseWriter, r *http.Request) {
+func (s *Server) freeBinding(w http.ResponseWriter, r *http.Request) {
 	s.change(w, r, func(caller store.Caller) (NetworkBinding, error) {
 		addr, p := parseAddr(r.PathValue("address"))
 		if p != nil {
@@ -149,7 +163,7 @@ func (s *server) freeBinding(w http.ResponseWriter, r *http.Request) {
 }
 
 // change runs a change for a caller who may make it, and answers with the binding.
-func (s *server) change(w http.ResponseWriter, r *http.Request, do func(store.Caller) (NetworkBinding, error)) {
+func (s *Server) change(w http.ResponseWriter, r *http.Request, do func(store.Caller) (NetworkBinding, error)) {
 	caller, p := s.writers.admit(r)
 	if p != nil {
 		s.sendProblem(w, p)

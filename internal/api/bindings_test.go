@@ -54,11 +54,15 @@ func TestNetworkAnswers(t *testing.T) {
 		{"one", "/v1/networks/lab/bindings/10.239.0.103", 200, `"43"`, webJSON},
 		{"one of the configuration", "/v1/networks/lab/bindings/10.239.0.102", 200, "", dbInLabJSON},
 		{"free", "/v1/networks/lab/free?limit=1", 200, "", `[{"network":"lab","first":"10.239.0.102","last":"10.239.0.102"}]`},
+		{"addresses", "/v1/networks/lab/addresses?limit=1", 200, "", `{"subnet":"10.239.0.0/23","blocks":[{"first":"10.239.0.0","states":"-.aA!"}],"after":"10.239.0.0"}`},
+		{"more addresses", "/v1/networks/lab/addresses?after=10.239.0.0", 200, "", `{"subnet":"10.239.0.0/23","blocks":[{"first":"10.239.1.0","states":"-.aA!"}]}`},
 		{"history", "/v1/history", 200, "", `[` + firstJSON + `,` + expiredJSON + `]`},
 		{"older history", "/v1/history?before=43&network=lab&limit=7", 200, "", `[` + firstJSON + `]`},
 
 		{"no binding", "/v1/networks/lab/bindings/10.239.0.9", 404, "", `{"title":"Not Found","status":404,"detail":"10.239.0.9 has no binding in network lab"}`},
 		{"no network", "/v1/networks/other/bindings", 404, "", `{"title":"Not Found","status":404,"detail":"there is no network other"}`},
+		{"addresses of no network", "/v1/networks/other/addresses", 404, "", `{"title":"Not Found","status":404,"detail":"there is no network other"}`},
+		{"addresses after none", "/v1/networks/lab/addresses?after=web", 400, "", `{"title":"Bad Request","status":400,"detail":"\"web\" is not an IPv4 address"}`},
 		{"bad address", "/v1/networks/lab/bindings/web", 400, "", `{"title":"Bad Request","status":400,"detail":"\"web\" is not an IPv4 address"}`},
 		{"bad limit", "/v1/networks/lab/bindings?limit=1001", 400, "", `{"title":"Bad Request","status":400,"detail":"\"1001\" is not a limit: want 1 to 1000"}`},
 		{"bad source", "/v1/networks/lab/bindings?source=x", 400, "", `{"title":"Bad Request","status":400,"detail":"unknown source \"x\"; want config or store"}`},
@@ -298,7 +302,7 @@ func TestGroups(t *testing.T) {
 }
 
 // serveWith serves until the test ends, for every user.
-func serveWith(t *testing.T, s *server) (socket string) {
+func serveWith(t *testing.T, s *Server) (socket string) {
 	t.Helper()
 	socket, listener := newSocket(t)
 	labtest.Must(t, os.Chmod(socket, 0o666))

@@ -33,7 +33,7 @@ type BindingPage struct {
 	After    string           `json:"after,omitzero"` // the value of ?after= for the next page; absent on the last one
 }
 
-// MaxPage is the most bindings, ranges or changes in one answer.
+// MaxPage is the most bindings, ranges, blocks or changes in one answer.
 const MaxPage = 1000
 
 // FreeRange is a run of addresses that nobody has.
@@ -42,6 +42,31 @@ type FreeRange struct {
 	First   netip.Addr `json:"first"`
 	Last    netip.Addr `json:"last"`
 }
+
+// AddressMap has the states of a network's addresses, in blocks of 256. Blocks of which every address is free are left out.
+type AddressMap struct {
+	Subnet string         `json:"subnet,omitzero"` // of the network; absent if it has none
+	Blocks []AddressBlock `json:"blocks"`          // by address
+	After  string         `json:"after,omitzero"`  // the value of ?after= for the next blocks; absent if there are no more
+}
+
+// AddressBlock is the 256 addresses of a /24.
+type AddressBlock struct {
+	First  netip.Addr `json:"first"`
+	States string     `json:"states"` // a letter for each address: - unusable, . free, a allocated, A active, ! violated
+}
+
+// AddressState is the state of an address, one ASCII letter.
+type AddressState byte
+
+// The states of an address. If several are right, the last of them is given.
+const (
+	UnusableAddress  AddressState = '-' // no host of the network can have it
+	FreeAddress      AddressState = '.' // has no binding
+	AllocatedAddress AddressState = 'a' // has a binding
+	ActiveAddress    AddressState = 'A' // has a binding whose MAC was seen at a port; only where the fabric knows locations
+	ViolatedAddress  AddressState = '!' // a guest used it that may not, as the records of violations say
+)
 
 // NewAllocation asks for an allocation. Each key may be left out.
 type NewAllocation struct {

@@ -1,6 +1,6 @@
 // Package api is the API of a running fabric: HTTP and JSON on a unix socket.
 //
-// [Serve] is the server, [Client] is the client, and the types in this package are the requests and answers;
+// [Server] is the server, [Client] is the client, and the types in this package are the requests and answers;
 // docs/openapi.json describes them for other languages. Later versions may add fields, but do not remove a field or
 // change its meaning.
 //

@@ -25,7 +25,7 @@ const (
 )
 
 // events streams events, one JSON object a line, until the listener disconnects.
-func (s *server) events(w http.ResponseWriter, r *http.Request) {
+func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 	f, p := s.filter(r.URL.Query())
 	if p != nil {
 		s.sendProblem(w, p)
@@ -44,7 +44,7 @@ func (s *server) events(w http.ResponseWriter, r *http.Request) {
 	s.stream(w, r, listener)
 }
 
-func (s *server) stream(w http.ResponseWriter, r *http.Request, l *event.Listener) {
+func (s *Server) stream(w http.ResponseWriter, r *http.Request, l *event.Listener) {
 	control, batch := http.NewResponseController(w), make([]event.Event, eventBatch)
 	ticker := time.NewTicker(eventInterval)
 	defer ticker.Stop()
@@ -76,7 +76,7 @@ func (s *server) stream(w http.ResponseWriter, r *http.Request, l *event.Listene
 }
 
 // takeEvents waits for the event slot and writes the listener's events to lines. It reports false if ctx has ended.
-func (s *server) takeEvents(ctx context.Context, l *event.Listener, batch []event.Event, lines *bytes.Buffer) bool {
+func (s *Server) takeEvents(ctx context.Context, l *event.Listener, batch []event.Event, lines *bytes.Buffer) bool {
 	select {
 	case s.eventSlot <- struct{}{}:
 	case <-ctx.Done():

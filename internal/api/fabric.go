@@ -43,6 +43,9 @@ type Fabric interface {
 	// FreeRanges returns the addresses that Allocate may choose from, at most limit runs of them.
 	FreeRanges(network string, limit int) ([]FreeRange, error)
 
+	// AddressMap returns the states of a network's addresses: at most limit blocks, those that begin behind after.
+	AddressMap(network string, after netip.Addr, limit int) (AddressMap, error)
+
 	// Allocate allocates an address that is not allocated, PutBinding allocates one or changes its allocation, and
 	// FreeBinding frees one. When they return, the change is durable and in force. Their errors may be
 	// *[allocate.Refusal].

@@ -202,6 +202,23 @@ func (*fake) FreeRanges(_ string, limit int) ([]FreeRange, error) {
 	return []FreeRange{{"lab", db.First, db.Last}, {"lab", web.First, web.Last}}[:min(limit, 2)], nil
 }
 
+func (*fake) AddressMap(network string, after netip.Addr, limit int) (AddressMap, error) {
+	m := AddressMap{Subnet: "10.239.0.0/23", Blocks: []AddressBlock{}}
+	if network != "lab" {
+		return m, &allocate.Refusal{Cause: allocate.Missing, Text: "there is no network " + network}
+	}
+	for _, first := range []netip.Addr{netip.MustParseAddr("10.239.0.0"), netip.MustParseAddr("10.239.1.0")} {
+		switch {
+		case after.IsValid() && !after.Less(first):
+		case len(m.Blocks) == limit:
+			m.After = m.Blocks[limit-1].First.String()
+		default:
+			m.Blocks = append(m.Blocks, AddressBlock{first, "-.aA!"})
+		}
+	}
+	return m, nil
+}
+
 func (f *fake) Allocate(_ context.Context, network string, q allocate.Request) (NetworkBinding, error) {
 	return f.change(network, q)
 }

@@ -120,7 +120,7 @@ const (
 func newWriters() *writers { return &writers{gid: -1, limits: map[uint32]*rate.Limiter{}} }
 
 // admitGroup lets the members of a group write; "" is for none.
-func (s *server) admitGroup(group string) (err error) {
+func (s *Server) admitGroup(group string) (err error) {
 	s.writers.group = group
 	s.writers.gid, err = groupID(group, "api.writers")
 	return err

@@ -29,6 +29,7 @@ const (
 	pathNetworkBindings = "/v1/networks/{network}/bindings"
 	pathNetworkBinding  = "/v1/networks/{network}/bindings/{address}"
 	pathFree            = "/v1/networks/{network}/free"
+	pathAddresses       = "/v1/networks/{network}/addresses"
 )
 
 // A route is one operation of the API. The server and docs/openapi.json are both derived from the routes.
@@ -50,8 +51,8 @@ type parameter struct {
 	repeatable    bool
 }
 
-// A handler is an http.HandlerFunc of a server.
-type handler func(*server, http.ResponseWriter, *http.Request)
+// A handler is an http.HandlerFunc of a Server.
+type handler func(*Server, http.ResponseWriter, *http.Request)
 
 const (
 	mediaJSON    = "application/json"
@@ -61,20 +62,20 @@ const (
 
 // routes are all operations.
 var routes = []route{
-	get(pathStatus, "The state of the fabric.", (*server).status),
-	get(pathPorts, "The current ports, sorted by network and name.", (*server).ports),
+	get(pathStatus, "The state of the fabric.", (*Server).status),
+	get(pathPorts, "The current ports, sorted by network and name.", (*Server).ports),
 	get(pathViolations, "The guests that used a MAC or an address that is not their own, sorted by network, port and reason.",
-		(*server).violations, violationParameters()...),
+		(*Server).violations, violationParameters()...),
 	{
 		method: http.MethodPost, path: pathClear,
 		summary: "Remove the records of violations that match. A violation that continues is then a new one.",
 		query:   violationParameters(),
-		media:   mediaJSON, answer: reflect.TypeFor[Cleared](), handle: withQuerySlot((*server).clearViolations),
+		media:   mediaJSON, answer: reflect.TypeFor[Cleared](), handle: withQuerySlot((*Server).clearViolations),
 	},
 	get(pathBindings,
 		"The bindings of an address, one for each network; the bindings of a MAC or with a name, at most 1000; or the "+
 			"bindings whose first address, as text, begins with a string, at most 100. Give exactly one of the parameters.",
-		(*server).bindings,
+		(*Server).bindings,
 		parameter{name: "address", meaning: "an IPv4 address"},
 		parameter{name: "mac", meaning: "a MAC"},
 		parameter{name: "name", meaning: "the name of a host"},
@@ -83,7 +84,7 @@ var routes = []route{
 		method: http.MethodPost, path: pathExplain,
 		summary: "The verdict on a frame that comes in by a port, and the reasons for it.",
 		body:    reflect.TypeFor[explain.Question](),
-		media:   mediaJSON, answer: reflect.TypeFor[explain.Explanation](), handle: (*server).explain,
+		media:   mediaJSON, answer: reflect.TypeFor[explain.Explanation](), handle: (*Server).explain,
 	},
 	{
 		method: http.MethodGet, path: pathEvents,
@@ -91,21 +92,21 @@ var routes = []route{
 			"All clients together get 2500 a second. Events beyond this limit, and events that a client reads too slowly, " +
 			"are lost and counted.",
 		query: filterParameters("events"),
-		media: mediaLines, answer: reflect.TypeFor[Event](), handle: (*server).events,
+		media: mediaLines, answer: reflect.TypeFor[Event](), handle: (*Server).events,
 	},
 	{
 		method: http.MethodPost, path: pathReload,
 		summary: "Read the configuration again, and return the configuration that is then in force. After an error (422) the " +
 			"previous configuration is in force.",
-		media: mediaJSON, answer: reflect.TypeFor[Configuration](), handle: (*server).reload,
+		media: mediaJSON, answer: reflect.TypeFor[Configuration](), handle: (*Server).reload,
 	},
 	{
 		method: http.MethodGet, path: pathOpenAPI,
 		summary: "This description.",
-		media:   mediaJSON, answer: reflect.TypeFor[json.RawMessage](), handle: (*server).openAPI,
+		media:   mediaJSON, answer: reflect.TypeFor[json.RawMessage](), handle: (*Server).openAPI,
 	},
 	get(pathNetworkBindings, "A page of a network's bindings, sorted by address, those of the configuration and of the store.",
-		(*server).networkBindings,
+		(*Server).networkBindings,
 		parameter{name: "source", meaning: "config or store: only bindings from there"},
 		parameter{name: "mac", meaning: "only bindings of this MAC"},
 		parameter{name: "name", meaning: "only bindings with this name"},
@@ -115,28 +116,31 @@ var routes = []route{
 		summary: "Allocate an address: the one that is asked for, or the next free one. The answer comes when the allocation is " +
 			"on disk and in force.",
 		body:  reflect.TypeFor[NewAllocation](),
-		media: mediaJSON, answer: reflect.TypeFor[NetworkBinding](), handle: (*server).allocate,
+		media: mediaJSON, answer: reflect.TypeFor[NetworkBinding](), handle: (*Server).allocate,
 	},
 	{
 		method: http.MethodGet, path: pathNetworkBinding, id: "binding",
 		summary: "The binding that has an address. An allocation's ETag is its revision.",
-		media:   mediaJSON, answer: reflect.TypeFor[NetworkBinding](), handle: (*server).networkBinding,
+		media:   mediaJSON, answer: reflect.TypeFor[NetworkBinding](), handle: (*Server).networkBinding,
 	},
 	{
 		method: http.MethodPut, path: pathNetworkBinding, id: "put",
 		summary: "Allocate this address, or change its allocation. Repeated, it changes nothing, except that a ttl begins again.",
 		headers: []parameter{ifMatch, {name: "If-None-Match", meaning: "*: only if the address is not allocated"}},
 		body:    reflect.TypeFor[AllocationSettings](),
-		media:   mediaJSON, answer: reflect.TypeFor[NetworkBinding](), handle: (*server).putBinding,
+		media:   mediaJSON, answer: reflect.TypeFor[NetworkBinding](), handle: (*Server).putBinding,
 	},
 	{
 		method: http.MethodDelete, path: pathNetworkBinding, id: "free",
 		summary: "Free an address, and return the allocation that it had. Its guest is cut off when the answer comes.",
 		headers: []parameter{ifMatch},
-		media:   mediaJSON, answer: reflect.TypeFor[NetworkBinding](), handle: (*server).freeBinding,
+		media:   mediaJSON, answer: reflect.TypeFor[NetworkBinding](), handle: (*Server).freeBinding,
 	},
-	get(pathFree, "The addresses that an allocation without an address may get.", (*server).freeRanges, limitParameter),
-	get(pathHistory, "The last changes of allocations, the oldest first.", (*server).history,
+	get(pathFree, "The addresses that an allocation without an address may get.", (*Server).freeRanges, limitParameter),
+	get(pathAddresses, "The states of a network's addresses, in blocks of 256: free, allocated, active or violated.",
+		(*Server).addressMap,
+		parameter{name: "after", meaning: "only blocks that begin behind this address"}, limitParameter),
+	get(pathHistory, "The last changes of allocations, the oldest first.", (*Server).history,
 		parameter{name: "network", meaning: "only changes of this network"},
 		parameter{name: "before", meaning: "only changes with a lower revision"}, limitParameter),
 }
@@ -146,9 +150,9 @@ var (
 	ifMatch        = parameter{name: "If-Match", meaning: "the ETag that the allocation must still have"}
 )
 
-// find returns the route of a request, and sets the values in its path. If the path is known, but not with this method,
+// find returns the one of the routes that a request has, and sets the values in its path. If the path is known, but not with this method,
 // it returns no route, and the methods. If the path is unknown, it returns no methods.
-func find(r *http.Request) (found route, methods []string) {
+func find(routes []route, r *http.Request) (found route, methods []string) {
 	for _, to := range routes {
 		if !to.matches(r) {
 			continue
@@ -159,6 +163,9 @@ func find(r *http.Request) (found route, methods []string) {
 	}
 	return found, methods
 }
+
+// isReadOnly reports whether the operation changes nothing.
+func (to route) isReadOnly() bool { return to.method == http.MethodGet || to.path == pathExplain }
 
 // checkParameters returns the problem of a query with a parameter that the route does not have, or nil.
 func (to route) checkParameters(query url.Values) *Problem {
@@ -188,7 +195,7 @@ func (to route) matches(r *http.Request) bool {
 }
 
 // get makes a route for a GET request that one call of the fabric answers.
-func get[T any](path, summary string, query func(*server, *http.Request) (T, *Problem), parameters ...parameter) route {
+func get[T any](path, summary string, query func(*Server, *http.Request) (T, *Problem), parameters ...parameter) route {
 	return route{
 		method: http.MethodGet, path: path, summary: summary, query: parameters,
 		media: mediaJSON, answer: reflect.TypeFor[T](), handle: withQuerySlot(query),

@@ -13,6 +13,7 @@ import (
 	"net/netip"
 	"net/url"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -47,21 +48,12 @@ var defaultLimits = limits{
 	filterValues: 64,
 }
 
-// Serve serves the API of f on l until ctx ends, and returns nil then. It closes l. Besides root and this process's
-// user, the group of the given name may change allocations; "" is for none.
-func Serve(ctx context.Context, l net.Listener, f Fabric, writers string, log *slog.Logger) error {
-	s := newServer(f, defaultLimits)
-	if err := s.admitGroup(writers); err != nil {
-		l.Close()
-		return err
-	}
-	return s.serve(ctx, l, log)
-}
-
-type server struct {
+// A Server answers requests to the API of a fabric.
+type Server struct {
 	fabric  Fabric
 	limits  limits
 	writers *writers
+	routes  []route
 
 	// Semaphores: a goroutine holds a slot by a value in the channel.
 	listenerSlots chan struct{}
@@ -73,15 +65,37 @@ type server struct {
 	eventSlot chan struct{} // held by the listener that takes events, for eventInterval
 }
 
-func newServer(f Fabric, l limits) *server {
-	return &server{
-		fabric: f, limits: l, writers: newWriters(),
+// NewServer returns a Server for f.
+func NewServer(f Fabric) *Server { return newServer(f, defaultLimits) }
+
+func newServer(f Fabric, l limits) *Server {
+	return &Server{
+		fabric: f, limits: l, writers: newWriters(), routes: routes,
 		listenerSlots: make(chan struct{}, l.listeners), largeAnswers: make(chan struct{}, l.largeAnswers),
 		querySlot: make(chan struct{}, 1), eventSlot: make(chan struct{}, 1),
 	}
 }
 
-func (s *server) serve(ctx context.Context, l net.Listener, log *slog.Logger) error {
+// Serve serves the API on l, a unix socket, until ctx ends, and returns nil then. It closes l. Besides root and this
+// process's user, the group of the given name may change allocations; "" is for none.
+func (s *Server) Serve(ctx context.Context, l net.Listener, writers string, log *slog.Logger) error {
+	if err := s.admitGroup(writers); err != nil {
+		l.Close()
+		return err
+	}
+	return s.serve(ctx, l, log)
+}
+
+// ReadOnly returns a handler for the requests that change nothing, for the same fabric. Its clients and those of s share
+// the slots that keep processors free for the answers to guests, and keep each other out of nothing else.
+func (s *Server) ReadOnly() http.Handler {
+	reader := newServer(s.fabric, s.limits)
+	reader.querySlot, reader.eventSlot = s.querySlot, s.eventSlot
+	reader.routes = slices.DeleteFunc(slices.Clone(routes), func(to route) bool { return !to.isReadOnly() })
+	return reader
+}
+
+func (s *Server) serve(ctx context.Context, l net.Listener, log *slog.Logger) error {
 	web := http.Server{
 		Handler:     s,
 		BaseContext: func(net.Listener) context.Context { return ctx },
@@ -102,8 +116,8 @@ func (s *server) serve(ctx context.Context, l net.Listener, log *slog.Logger) er
 }
 
 // ServeHTTP calls the handler of the route. It rejects parameters and a body that the route does not take.
-func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	to, methods := find(r)
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	to, methods := find(s.routes, r)
 	hasUnwantedBody := r.ContentLength != 0 && to.body == nil
 	if hasUnwantedBody {
 		w.Header().Set("Connection", "close") // net/http would read the rest of the body for the next request
@@ -127,8 +141,8 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // withQuerySlot makes a handler that runs query while it holds the query slot.
-func withQuerySlot[T any](query func(*server, *http.Request) (T, *Problem)) handler {
-	return func(s *server, w http.ResponseWriter, r *http.Request) {
+func withQuerySlot[T any](query func(*Server, *http.Request) (T, *Problem)) handler {
+	return func(s *Server, w http.ResponseWriter, r *http.Request) {
 		select {
 		case s.querySlot <- struct{}{}:
 		case <-r.Context().Done():
@@ -162,7 +176,7 @@ func newEncoder(w io.Writer) *json.Encoder {
 }
 
 // sendAnswer sends an answer. A large answer needs a slot, so that slow clients cannot fill the memory with answers.
-func (s *server) sendAnswer(w http.ResponseWriter, data []byte) {
+func (s *Server) sendAnswer(w http.ResponseWriter, data []byte) {
 	if len(data) > s.limits.smallAnswer {
 		select {
 		case s.largeAnswers <- struct{}{}:
@@ -178,7 +192,7 @@ func (s *server) sendAnswer(w http.ResponseWriter, data []byte) {
 
 // send sends a response, and gives the client writeTimeout to read it. An error means that the client has disconnected,
 // and needs no response.
-func (s *server) send(w http.ResponseWriter, status int, media string, data []byte) {
+func (s *Server) send(w http.ResponseWriter, status int, media string, data []byte) {
 	http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.limits.writeTimeout))
 	w.Header().Set("Content-Type", media)
 	w.WriteHeader(status)
@@ -191,17 +205,17 @@ func problem(status int, format string, args ...any) *Problem {
 }
 
 // sendProblem answers with a problem document (RFC 9457).
-func (s *server) sendProblem(w http.ResponseWriter, p *Problem) {
+func (s *Server) sendProblem(w http.ResponseWriter, p *Problem) {
 	s.send(w, p.Status, mediaProblem, encode(p))
 }
 
-func (s *server) status(*http.Request) (Status, *Problem) { return s.fabric.Status(), nil }
+func (s *Server) status(*http.Request) (Status, *Problem) { return s.fabric.Status(), nil }
 
-func (s *server) openAPI(w http.ResponseWriter, _ *http.Request) { s.sendAnswer(w, docs.OpenAPI) }
+func (s *Server) openAPI(w http.ResponseWriter, _ *http.Request) { s.sendAnswer(w, docs.OpenAPI) }
 
-func (s *server) ports(*http.Request) ([]Port, *Problem) { return s.fabric.Ports(), nil }
+func (s *Server) ports(*http.Request) ([]Port, *Problem) { return s.fabric.Ports(), nil }
 
-func (s *server) violations(r *http.Request) ([]Violation, *Problem) {
+func (s *Server) violations(r *http.Request) ([]Violation, *Problem) {
 	f, p := s.violationFilter(r)
 	if p != nil {
 		return nil, p
@@ -209,7 +223,7 @@ func (s *server) violations(r *http.Request) ([]Violation, *Problem) {
 	return s.fabric.Violations(f), nil
 }
 
-func (s *server) clearViolations(r *http.Request) (Cleared, *Problem) {
+func (s *Server) clearViolations(r *http.Request) (Cleared, *Problem) {
 	if _, p := s.writers.admit(r); p != nil {
 		return Cleared{}, p
 	}
@@ -221,7 +235,7 @@ func (s *server) clearViolations(r *http.Request) (Cleared, *Problem) {
 }
 
 // bindings looks up ?address=, ?mac=, ?name= or ?beginning=.
-func (s *server) bindings(r *http.Request) ([]Binding, *Problem) {
+func (s *Server) bindings(r *http.Request) ([]Binding, *Problem) {
 	query := r.URL.Query()
 	address, mac, name := query.Get("address"), query.Get("mac"), query.Get("name")
 	switch {
@@ -247,13 +261,13 @@ func (s *server) bindings(r *http.Request) ([]Binding, *Problem) {
 }
 
 // explain reads the body before it takes the query slot: a client may send its body slowly.
-func (s *server) explain(w http.ResponseWriter, r *http.Request) {
+func (s *Server) explain(w http.ResponseWriter, r *http.Request) {
 	q, p := s.question(w, r)
 	if p != nil {
 		s.sendProblem(w, p)
 		return
 	}
-	withQuerySlot(func(s *server, _ *http.Request) (explain.Explanation, *Problem) {
+	withQuerySlot(func(s *Server, _ *http.Request) (explain.Explanation, *Problem) {
 		e, err := s.fabric.Explain(q)
 		if err != nil {
 			return e, problem(http.StatusBadRequest, "%s", err)
@@ -263,7 +277,7 @@ func (s *server) explain(w http.ResponseWriter, r *http.Request) {
 }
 
 // question decodes the body of a request for an explanation.
-func (s *server) question(w http.ResponseWriter, r *http.Request) (q explain.Question, p *Problem) {
+func (s *Server) question(w http.ResponseWriter, r *http.Request) (q explain.Question, p *Problem) {
 	if p := s.decode(w, r, &q); p != nil {
 		return q, p
 	}
@@ -274,7 +288,7 @@ func (s *server) question(w http.ResponseWriter, r *http.Request) (q explain.Que
 }
 
 // decode decodes the body of a request.
-func (s *server) decode(w http.ResponseWriter, r *http.Request, into any) *Problem {
+func (s *Server) decode(w http.ResponseWriter, r *http.Request, into any) *Problem {
 	body := json.NewDecoder(http.MaxBytesReader(w, r.Body, int64(s.limits.body)))
 	body.DisallowUnknownFields()
 	err := body.Decode(into)
@@ -317,7 +331,7 @@ func mistakeIn(err error) string {
 
 // reload reloads and answers with the configuration that is then in force. It takes the query slot only for the answer,
 // so that other clients can query the fabric during the reload.
-func (s *server) reload(w http.ResponseWriter, r *http.Request) {
+func (s *Server) reload(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), s.limits.reloadTimeout)
 	defer cancel()
 	err := s.fabric.Reload(ctx)
@@ -328,16 +342,16 @@ func (s *server) reload(w http.ResponseWriter, r *http.Request) {
 	case err != nil:
 		s.sendProblem(w, problem(http.StatusUnprocessableEntity, "%s", err))
 	default:
-		withQuerySlot((*server).configuration)(s, w, r)
+		withQuerySlot((*Server).configuration)(s, w, r)
 	}
 }
 
-func (s *server) configuration(*http.Request) (Configuration, *Problem) {
+func (s *Server) configuration(*http.Request) (Configuration, *Problem) {
 	return s.fabric.Status().Configuration, nil
 }
 
 // filter parses ?network=, ?port=, ?address=, ?reason= and ?action=, which may all be repeated.
-func (s *server) filter(query url.Values) (event.Filter, *Problem) {
+func (s *Server) filter(query url.Values) (event.Filter, *Problem) {
 	values := 0
 	for _, list := range query {
 		values += len(list)
@@ -354,7 +368,7 @@ func (s *server) filter(query url.Values) (event.Filter, *Problem) {
 }
 
 // violationFilter parses the keys of filter, and ?since=.
-func (s *server) violationFilter(r *http.Request) (ViolationFilter, *Problem) {
+func (s *Server) violationFilter(r *http.Request) (ViolationFilter, *Problem) {
 	var since time.Time
 	query := r.URL.Query()
 	if query.Has(keySince) {

@@ -334,3 +334,49 @@ func TestReloadTakesTooLong(t *testing.T) {
 		t.Errorf("got error %#v, want %#v", err, want)
 	}
 }
+
+// TestReadOnly checks that a read-only handler has every operation that changes nothing, and no other.
+func TestReadOnly(t *testing.T) {
+	f := &fake{reload: func(context.Context) error { t.Error("reloaded"); return nil }}
+	h := NewServer(f).ReadOnly()
+	var changing []string
+	for _, to := range routes {
+		path := strings.NewReplacer("{network}", "lab", "{address}", db.First.String()).Replace(to.path)
+		ctx, cancel := context.WithCancel(context.Background())
+		w := &watched{httptest.NewRecorder(), cancel} // events end after their first line
+		h.ServeHTTP(w, asPeer(httptest.NewRequest(to.method, path, nil).WithContext(ctx), 0))
+		cancel()
+		if w.Code == http.StatusNotFound || w.Code == http.StatusMethodNotAllowed {
+			changing = append(changing, to.method+" "+to.path)
+		}
+	}
+	want := []string{
+		"POST " + pathClear, "POST " + pathReload,
+		"POST " + pathNetworkBindings, "PUT " + pathNetworkBinding, "DELETE " + pathNetworkBinding,
+	}
+	if diff := cmp.Diff(want, changing); diff != "" {
+		t.Errorf("refused (-want +got)\n%s", diff)
+	}
+}
+
+// TestReadOnlySlots checks that the clients of a read-only handler wait for the same query slot, and cannot keep the
+// others from events.
+func TestReadOnlySlots(t *testing.T) {
+	s := newServer(&fake{}, defaultLimits)
+	h := s.ReadOnly()
+	for range cap(s.listenerSlots) {
+		s.listenerSlots <- struct{}{}
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	w := &watched{httptest.NewRecorder(), cancel}
+	h.ServeHTTP(w, httptest.NewRequest("GET", pathEvents, nil).WithContext(ctx))
+	if w.Code != http.StatusOK {
+		t.Errorf("events: status %d, want %d", w.Code, http.StatusOK)
+	}
+	s.querySlot <- struct{}{}
+	w = &watched{httptest.NewRecorder(), cancel}
+	h.ServeHTTP(w, httptest.NewRequest("GET", pathStatus, nil).WithContext(ctx)) // gone: it can't wait for the slot
+	if w.Body.Len() > 0 {
+		t.Errorf("answered %s", w.Body)
+	}
+}

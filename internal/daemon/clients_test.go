@@ -101,7 +101,7 @@ var kinds = map[string]func(socket string){
 				f.Publish(&e)
 			}
 		}()
-		log.Fatal(api.Serve(context.Background(), l, f, "", slog.Default()))
+		log.Fatal(api.NewServer(f).Serve(context.Background(), l, "", slog.Default()))
 	},
 }
 

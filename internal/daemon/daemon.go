@@ -81,8 +81,9 @@ func (d *daemon) run(ctx context.Context, cfg *config.Config, signals <-chan os.
 			return nil
 		}
 		// Open the socket before the notification: a unit that starts after this one may use the API at once.
+		server := api.NewServer(d)
 		if l := d.openAPI(cfg.API); l != nil {
-			tasks.Go(func() error { d.serveAPI(ctx, l, cfg.API.Writers); return nil })
+			tasks.Go(func() error { d.serveAPI(ctx, server, l, cfg.API.Writers); return nil })
 		}
 		tasks.Go(func() error { d.allocations.run(ctx); return nil })
 		tasks.Go(func() error { d.serveMetrics(ctx, cfg.Metrics); return nil })
@@ -135,8 +136,8 @@ func (d *daemon) openAPI(c config.API) net.Listener {
 }
 
 // serveAPI serves the API until ctx ends.
-func (d *daemon) serveAPI(ctx context.Context, l net.Listener, writers string) {
-	if err := api.Serve(ctx, l, d, writers, d.log); err != nil {
+func (d *daemon) serveAPI(ctx context.Context, s *api.Server, l net.Listener, writers string) {
+	if err := s.Serve(ctx, l, writers, d.log); err != nil {
 		d.warnAPIUnavailable(err)
 	}
 }
