@@ -1,4 +1,4 @@
-# The image holds one static binary, and runs it as an ordinary user. It needs the host's network namespace (or a
+# The image holds one static binary, and runs it as an ordinary user. The CNI plugin is there to be copied out. It needs the host's network namespace (or a
 # container's, or a pod's), CAP_NET_ADMIN and CAP_NET_RAW:
 #
 #   docker run --network host --cap-drop ALL --cap-add NET_ADMIN --cap-add NET_RAW \
@@ -13,8 +13,8 @@ COPY . .
 #   docker build --build-arg VERSION="$(git describe --tags --always --dirty)" --build-arg REVISION="$(git rev-parse HEAD)" .
 ARG VERSION REVISION
 RUN package=github.com/arpfabric/arpfabric/internal/build; \
-    CGO_ENABLED=0 go build -trimpath -ldflags="-s -w -X $package.version=$VERSION -X $package.revision=$REVISION" \
-    -o /image/usr/bin/arpfabric ./cmd/arpfabric
+    build() { CGO_ENABLED=0 go build -trimpath -ldflags="-s -w -X $package.version=$VERSION -X $package.revision=$REVISION" -o "$@"; }; \
+    build /image/usr/bin/arpfabric ./cmd/arpfabric && build /image/usr/lib/cni/arpfabric ./cmd/arpfabric-cni
 # An ordinary user in a container has the capabilities that its file grants. Permitted, but not effective: arpfabric
 # raises them itself, so that it starts without them too and can say what it lacks.
 RUN setcap cap_net_admin,cap_net_raw+p /image/usr/bin/arpfabric

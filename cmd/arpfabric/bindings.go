@@ -1,10 +1,8 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"time"
 
 	"github.com/arpfabric/arpfabric/internal/api"
@@ -75,7 +73,7 @@ func bindingQuery(source, mac, name string) (q api.BindingQuery, err error) {
 func (c *client) printBindings(cmd *cobra.Command, networks []string, q api.BindingQuery) error {
 	all := []api.NetworkBinding{}
 	for _, network := range networks {
-		some, err := c.allBindings(cmd.Context(), network, q)
+		some, err := c.connect().AllNetworkBindings(cmd.Context(), network, q)
 		if err != nil {
 			return err
 		}
@@ -84,22 +82,6 @@ func (c *client) printBindings(cmd *cobra.Command, networks []string, q api.Bind
 	return printAnswer(c, cmd.OutOrStdout(), all, func(o *show.Output, all []api.NetworkBinding) error {
 		return o.NetworkBindings(all, time.Now())
 	})
-}
-
-// allBindings reads all pages.
-func (c *client) allBindings(ctx context.Context, network string, q api.BindingQuery) (all []api.NetworkBinding, err error) {
-	for {
-		page, err := c.connect().NetworkBindings(ctx, network, q)
-		if err != nil {
-			return nil, err
-		}
-		if all = append(all, page.Bindings...); page.After == "" {
-			return all, nil
-		}
-		if q.After, err = netip.ParseAddr(page.After); err != nil {
-			return nil, err
-		}
-	}
 }
 
 // printFree prints the free addresses.

@@ -33,6 +33,7 @@ func TestImports(t *testing.T) {
 		{"internal/datapath/nft", []string{module + "config", module + "internal/fabric"}},
 		{"internal/store", []string{module + "config", module + "internal"}},
 		{"internal/allocate", []string{module + "internal/fabric", module + "internal/api", kernel, "os", "syscall"}},
+		{"internal/cni", []string{module + "internal/fabric", module + "internal/daemon", module + "internal/store"}},
 		{"internal/lab", []string{module + "internal/lab/", "flag", "testing"}},
 		{"internal/demo", []string{module + "internal/lab/", "testing"}},
 		{"internal/fabric", []string{module + "internal/datapath/", module + "internal/api", module + "internal/metrics", ruleset}},

@@ -43,7 +43,7 @@ func (c *client) running(ctx context.Context) (plan.Running, error) {
 	}
 	r := plan.Running{Networks: status.Networks, Bindings: map[string][]api.NetworkBinding{}}
 	for _, n := range status.Networks {
-		if r.Bindings[n.Name], err = c.allBindings(ctx, n.Name, api.BindingQuery{}); err != nil {
+		if r.Bindings[n.Name], err = c.connect().AllNetworkBindings(ctx, n.Name, api.BindingQuery{}); err != nil {
 			return plan.Running{}, err
 		}
 	}

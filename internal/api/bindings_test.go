@@ -337,6 +337,18 @@ func TestClientOfBindings(t *testing.T) {
 	if f, ok := got.(freeing); !ok || f.Precondition.Revision != 43 || f.Address != web.First {
 		t.Errorf("freed %+v", got)
 	}
+	settings := AllocationSettings{MAC: web.MAC, Name: "web"}
+	for _, expected := range []allocate.Precondition{{}, {Revision: 43}, {Absent: true}} {
+		_, err = c.PutBinding(ctx, "lab", web.First, settings, expected)
+		labtest.Must(t, err)
+		q, ok := got.(allocate.Request)
+		if !ok || q.Address != web.First || q.Name != "web" || q.MAC.String() != web.MAC || q.Precondition != expected {
+			t.Errorf("put %+v, expecting %+v", got, expected)
+		}
+	}
+	if b, err := c.NetworkBinding(ctx, "lab", web.First); err != nil || b.Revision != 43 {
+		t.Errorf("binding %+v, %v", b, err)
+	}
 	if _, err := c.NetworkBindings(ctx, "a/b c", BindingQuery{}); err == nil {
 		t.Error("a network with a slash is found")
 	}

@@ -18,6 +18,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/arpfabric/arpfabric/internal/allocate"
 	"github.com/arpfabric/arpfabric/internal/event"
 	"github.com/arpfabric/arpfabric/internal/explain"
 	"github.com/arpfabric/arpfabric/responder/registry"
@@ -199,11 +200,11 @@ func (t *idleTimer) stop() {
 
 // A request is one HTTP request to the API.
 type request struct {
-	method  string // GET if empty
-	path    string
-	query   url.Values
-	body    []byte // JSON; nil for none
-	ifMatch string // an ETag; "" for none
+	method string // GET if empty
+	path   string
+	query  url.Values
+	body   []byte // JSON; nil for none
+	allocate.Precondition
 
 	timeout time.Duration // until the whole answer has arrived; the client's if 0
 }
@@ -253,8 +254,11 @@ func (c *Client) send(ctx context.Context, r request) (io.ReadCloser, error) {
 	if r.body != nil {
 		req.Header.Set("Content-Type", mediaJSON)
 	}
-	if r.ifMatch != "" {
-		req.Header.Set("If-Match", r.ifMatch)
+	if r.Revision != 0 {
+		req.Header.Set("If-Match", etag(r.Revision))
+	}
+	if r.Absent {
+		req.Header.Set("If-None-Match", "*")
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {

@@ -49,6 +49,9 @@ type Network struct {
 	Bindings int    `json:"bindings"`
 	Ports    int    `json:"ports"` // current guest ports
 
+	Subnet  string `json:"subnet,omitzero"`  // such as 10.239.0.0/24; absent if the configuration has none
+	Gateway string `json:"gateway,omitzero"` // absent if the configuration has none
+
 	// Findings says what on the machine differs from the configuration, such as an uplink that is no member of the bridge.
 	Findings []string `json:"findings,omitzero"`
 	WaitsFor string   `json:"waits_for,omitzero"` // why the network has not started, and what to do; absent if it has

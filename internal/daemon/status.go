@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -79,10 +80,22 @@ func (d *daemon) networks(ports []fabric.PortCounts) []api.Network {
 		all = append(all, api.Network{
 			Name: c.Name, Mode: string(c.Mode), Attach: c.Attach.String(), Guard: string(c.GuardInForce()),
 			Bindings: c.Registry.Len(), Ports: guests[c.Name], WaitsFor: waiting[c.Name],
+			Subnet: textOrNone(c.Subnet), Gateway: textOrNone(c.Gateway),
 			Findings: slices.Concat(findings[c.Name], d.allocations.findings(c.Name)),
 		})
 	}
 	return all
+}
+
+// textOrNone returns an address or a prefix as text, "" for the zero value.
+func textOrNone[T interface {
+	IsValid() bool
+	fmt.Stringer
+}](value T) string {
+	if !value.IsValid() {
+		return ""
+	}
+	return value.String()
 }
 
 var portKinds = map[responder.PortKind]api.PortKind{
