@@ -29,9 +29,10 @@ type Network struct {
 	Origin   registry.Origin // the place of its name in the file
 	Mode     Mode
 	Attach   Attachment
-	Subnet   netip.Prefix // the zero Prefix if the file has none
-	Gateway  netip.Addr   // the zero Addr if the file has none
-	Registry *registry.Registry
+	Subnet   netip.Prefix       // the zero Prefix if the file has none
+	Gateway  netip.Addr         // the zero Addr if the file has none
+	Registry *registry.Registry // of the bindings in the files
+	Sources  []Source           // of more bindings, in order
 	Policy   responder.Policy
 	// If Attach.HasGuard is false, Guard is GuardNone, RateLimit 0 and OnStop Release.
 	Guard     Guard

@@ -89,6 +89,7 @@ func (c *converter) network(name string, raw *rawNetwork) Network {
 	n.Gateway = c.gateway(raw.Gateway, n.Subnet)
 	n.Policy.Gateway = n.Gateway
 	n.Registry = c.registry(&n, raw)
+	n.Sources = c.sources(raw.Sources)
 	n.Allocation = c.allocation(raw.Allocation, n.Subnet)
 	return n
 }

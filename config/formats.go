@@ -81,6 +81,15 @@ var rules = map[reflect.Type][]string{
 			"then": {"properties": {"vlan": false, "uplinks": {"items": false}}}
 		}`,
 	},
+	reflect.TypeFor[rawSource](): {
+		`{
+			"type": "object",
+			"oneOf": [
+				{"required": ["dnsmasq_leases"]}, {"required": ["kea_leases"]}, {"required": ["isc_leases"]},
+				{"required": ["libvirt_status"]}
+			]
+		}`,
+	},
 	reflect.TypeFor[rawTAP](): {`{"type": "object", "required": ["name"]}`},
 	reflect.TypeFor[rawBinding](): {
 		`{
@@ -92,6 +101,7 @@ var rules = map[reflect.Type][]string{
 
 const (
 	needsBinding = `{"anyOf": [
+		{"required": ["sources"], "properties": {"sources": {"type": "array", "minItems": 1}}},
 		{"required": ["registry"], "properties": {"registry": {"type": "object", "minProperties": 1}}},
 		{"required": ["registry_files"], "properties": {"registry_files": {"type": "array", "minItems": 1}}},
 		{"required": ["allow_empty"], "properties": {"allow_empty": {"enum": [true, "true"]}}}

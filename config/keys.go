@@ -35,6 +35,8 @@ func eachKey(path string, t reflect.Type, s *schema, f func(key string, s *schem
 		eachField(path, t, s.AnyOf[1], f)
 	case t.Kind() == reflect.Pointer:
 		eachKey(path, t.Elem(), s, f)
+	case t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Struct && t.Elem() != reflect.TypeFor[value]():
+		eachKey(path, t.Elem(), s.Items, f)
 	case t.Kind() == reflect.Map:
 		element("NAME", "network", t.Elem())
 	case t.Kind() == reflect.Struct:

@@ -50,9 +50,19 @@ type rawNetwork struct {
 	Gateway       value         `yaml:"gateway" format:"address"`
 	Registry      rawRegistry   `yaml:"registry"`
 	RegistryFiles []value       `yaml:"registry_files" format:"file"`
+	Sources       []rawSource   `yaml:"sources"`
 	AllowEmpty    value         `yaml:"allow_empty" oneof:"false true" default:"false"`
 	Policy        rawPolicy     `yaml:"policy"`
 	Allocation    rawAllocation `yaml:"allocation"`
+}
+
+// A rawSource has one of its keys.
+type rawSource struct {
+	place
+	DnsmasqLeases value `yaml:"dnsmasq_leases" format:"file"`
+	KeaLeases     value `yaml:"kea_leases" format:"file"`
+	ISCLeases     value `yaml:"isc_leases" format:"file"`
+	LibvirtStatus value `yaml:"libvirt_status" format:"file"`
 }
 
 type rawAllocation struct {

@@ -79,7 +79,7 @@ func schemaOf(t reflect.Type, format string, in entries) *schema {
 	case reflect.Map:
 		return mapOf("network", schemaOf(t.Elem(), "", in.all()), in.all())
 	case reflect.Slice:
-		return &schema{Type: []string{"array", "null"}, Items: schemaOf(t.Elem(), format, in.all())}
+		return &schema{Type: []string{"array", "null"}, Items: schemaOf(t.Elem(), format, in.items())}
 	}
 	return structOf(t, in)
 }
@@ -153,6 +153,17 @@ func (in entries) all() entries {
 	for _, e := range in {
 		for i := 0; e.value.Kind == yaml.MappingNode && i < len(e.value.Content); i += 2 {
 			found = append(found, struct{ key, value *yaml.Node }{e.value.Content[i], e.value.Content[i+1]})
+		}
+	}
+	return found
+}
+
+// items returns the values in the lists.
+func (in entries) items() entries {
+	var found entries
+	for _, e := range in {
+		for _, item := range e.value.Content {
+			found = append(found, struct{ key, value *yaml.Node }{item, item})
 		}
 	}
 	return found

@@ -81,7 +81,7 @@ func (c *converter) registry(n *Network, raw *rawNetwork) *registry.Registry {
 	case !s.any && s.mayBeEmpty():
 	case !s.any:
 		c.add(raw.place, "no bindings: write them under registry, list ethers files under registry_files, "+
-			"or set allow_empty: true if nothing is to be bound but what 'arpfabric allocate' allocates")
+			"follow a DHCP server's leases under sources, or set allow_empty: true if nothing is to be bound but what 'arpfabric allocate' allocates")
 	case n.Gateway.IsValid() && !s.gatewayBound:
 		c.add(raw.Gateway.place, "%s has no binding, so guests cannot reach the gateway", n.Gateway)
 	}
@@ -119,7 +119,8 @@ func (s *source) bindings() iter.Seq[registry.Binding] {
 	}
 }
 
-func (s *source) mayBeEmpty() bool { return s.raw.AllowEmpty.text == "true" }
+// mayBeEmpty reports whether the files need no binding.
+func (s *source) mayBeEmpty() bool { return s.raw.AllowEmpty.text == "true" || len(s.raw.Sources) > 0 }
 
 // record records that there is a binding, and whether it has the gateway. It returns the binding.
 func (s *source) record(b registry.Binding) registry.Binding {

@@ -3,6 +3,8 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/arpfabric/arpfabric/internal/api"
@@ -16,11 +18,12 @@ func newBindings() *cobra.Command {
 	var network, source, mac, name string
 	var free bool
 	cmd := &cobra.Command{
-		Use:   "bindings [--network NAME] [--source config|store] [--mac MAC] [--name NAME] [--free]",
+		Use:   "bindings [--network NAME] [--source SOURCE] [--mac MAC] [--name NAME] [--free]",
 		Short: "List the bindings of the running fabric, or the free addresses",
-		Long: "List the bindings of all networks by address: those of the configuration, and those that were allocated\n" +
-			"('arpfabric allocate'). ORIGIN is the file and line of the former, and the revision of the latter. An allocation\n" +
-			"that is not in force, because the configuration binds its address too, is listed with the reason.\n\n" +
+		Long: "List the bindings of all networks by address: those of the configuration, those of the sources that it names,\n" +
+			"such as a DHCP server's leases, and those that were allocated ('arpfabric allocate'). ORIGIN is the file and line, or\n" +
+			"the revision of an allocation. A binding that is not in force, because an earlier one has its address, is listed with\n" +
+			"the reason.\n\n" +
 			"With --free, list the addresses that an allocation may get.",
 		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -50,19 +53,19 @@ func newBindings() *cobra.Command {
 	}
 	c.addFlags(cmd)
 	c.addNetworkFlag(cmd, &network, "only bindings of the network `NAME`")
-	cmd.Flags().StringVar(&source, "source", "", "only bindings from this `SOURCE`: config or store")
+	cmd.Flags().StringVar(&source, "source", "", "only bindings from this `SOURCE`: config, store, or a kind of sources, such as dnsmasq_leases")
 	cmd.Flags().StringVar(&mac, "mac", "", "only bindings of this `MAC`")
 	cmd.Flags().StringVar(&name, "name", "", "only bindings with this `NAME`")
 	cmd.Flags().BoolVar(&free, "free", false, "list the free addresses instead, at most 1000 ranges of each network")
-	cmd.RegisterFlagCompletionFunc("source", completeWords([]string{string(api.FromConfig), string(api.FromStore)}))
+	cmd.RegisterFlagCompletionFunc("source", completeWords(api.Sources()))
 	return cmd
 }
 
 // bindingQuery makes a query of flags.
 func bindingQuery(source, mac, name string) (q api.BindingQuery, err error) {
 	q = api.BindingQuery{Source: api.Source(source), Name: name}
-	if source != "" && q.Source != api.FromConfig && q.Source != api.FromStore {
-		return q, fmt.Errorf("unknown source %q; want %s or %s", source, api.FromConfig, api.FromStore)
+	if source != "" && !slices.Contains(api.Sources(), source) {
+		return q, fmt.Errorf("unknown source %q; want one of %s", source, strings.Join(api.Sources(), ", "))
 	}
 	if mac != "" {
 		q.MAC, err = registry.ParseMAC(mac)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -28,8 +29,8 @@ type BindingQuery struct {
 // networkBindings answers with a page of a network's bindings.
 func (s *Server) networkBindings(r *http.Request) (BindingPage, *Problem) {
 	q := BindingQuery{Source: Source(r.URL.Query().Get("source")), Name: r.URL.Query().Get("name"), Limit: MaxPage}
-	if q.Source != "" && q.Source != FromConfig && q.Source != FromStore {
-		return BindingPage{}, problem(http.StatusBadRequest, "unknown source %q; want %s or %s", q.Source, FromConfig, FromStore)
+	if q.Source != "" && !slices.Contains(Sources(), string(q.Source)) {
+		return BindingPage{}, problem(http.StatusBadRequest, "unknown source %q; want one of %s", q.Source, strings.Join(Sources(), ", "))
 	}
 	var p *Problem
 	if q.MAC, p = parseMAC(r.URL.Query().Get("mac")); p != nil {

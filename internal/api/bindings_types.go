@@ -3,6 +3,8 @@ package api
 import (
 	"net/netip"
 	"time"
+
+	"github.com/arpfabric/arpfabric/config"
 )
 
 // NetworkBinding is a binding of one network, with what its source knows about it.
@@ -11,10 +13,10 @@ type NetworkBinding struct {
 	Source Source `json:"source"`
 
 	Revision uint64     `json:"revision,omitzero"` // of the allocation, which is also its ETag; absent for bindings of the configuration
-	Expires  *time.Time `json:"expires,omitzero"`  // when the allocation is freed; absent if it does not expire
+	Expires  *time.Time `json:"expires,omitzero"`  // when the allocation is freed, or the lease ends; absent if it does not
 
-	// NotInForce says why guests get no answer for the allocation, such as that the configuration binds the same address;
-	// absent if it is in force.
+	// NotInForce says why guests get no answer for the binding, such as that the configuration binds the same address; absent
+	// if it is in force.
 	NotInForce string `json:"not_in_force,omitzero"`
 }
 
@@ -26,6 +28,23 @@ const (
 	FromConfig Source = "config" // the configuration and the files that it names
 	FromStore  Source = "store"  // allocated by `arpfabric allocate` or the API
 )
+
+// The sources that the running fabric follows: the kinds of package config.
+const (
+	FromDnsmasqLeases Source = "dnsmasq_leases"
+	FromKeaLeases     Source = "kea_leases"
+	FromISCLeases     Source = "isc_leases"
+	FromLibvirtStatus Source = "libvirt_status"
+)
+
+// Sources lists the names of all sources.
+func Sources() []string {
+	names := []string{string(FromConfig), string(FromStore)}
+	for _, kind := range config.SourceKinds() {
+		names = append(names, string(kind))
+	}
+	return names
+}
 
 // BindingPage has some of a network's bindings, sorted by address.
 type BindingPage struct {

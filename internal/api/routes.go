@@ -107,7 +107,7 @@ var routes = []route{
 	},
 	get(pathNetworkBindings, "A page of a network's bindings, sorted by address, those of the configuration and of the store.",
 		(*Server).networkBindings,
-		parameter{name: "source", meaning: "config or store: only bindings from there"},
+		parameter{name: "source", meaning: "config, store, or a kind of sources, such as dnsmasq_leases: only bindings from there"},
 		parameter{name: "mac", meaning: "only bindings of this MAC"},
 		parameter{name: "name", meaning: "only bindings with this name"},
 		parameter{name: "after", meaning: "only bindings that begin behind this address"}, limitParameter),

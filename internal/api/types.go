@@ -52,9 +52,24 @@ type Network struct {
 	Subnet  string `json:"subnet,omitzero"`  // such as 10.239.0.0/24; absent if the configuration has none
 	Gateway string `json:"gateway,omitzero"` // absent if the configuration has none
 
+	Sources []SourceState `json:"sources,omitzero"` // that the network follows, in their order
+
 	// Findings says what on the machine differs from the configuration, such as an uplink that is no member of the bridge.
 	Findings []string `json:"findings,omitzero"`
 	WaitsFor string   `json:"waits_for,omitzero"` // why the network has not started, and what to do; absent if it has
+}
+
+// SourceState is the state of a source that a network follows.
+type SourceState struct {
+	Kind     Source     `json:"kind"`               // such as dnsmasq_leases
+	Of       string     `json:"of"`                 // the path of the file
+	Bindings int        `json:"bindings"`           // that it has now, also those that are not in force
+	Read     *time.Time `json:"read,omitzero"`      // when it was last read as a whole; absent if it never was
+	Error    string     `json:"error,omitzero"`     // why the last reading failed; absent if it succeeded
+	FailedAt *time.Time `json:"failed_at,omitzero"` // since when it fails; absent if it does not
+
+	// LeftOut says which entries are no bindings, though somebody will miss them.
+	LeftOut []string `json:"left_out,omitzero"`
 }
 
 // Store is where allocations are kept.

@@ -3,14 +3,17 @@
 package check
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os/user"
 	"strconv"
 
 	"github.com/arpfabric/arpfabric/config"
 	"github.com/arpfabric/arpfabric/internal/fabric"
+	"github.com/arpfabric/arpfabric/internal/source"
 )
 
 // Result is the result of checking one configuration. It has networks or problems, and never both.
@@ -33,9 +36,22 @@ type Network struct {
 	Guard    string `json:"guard"`  // full, arp or none; always none if the mode is classic
 	Bindings int    `json:"bindings"`
 
+	// Sources are the sources that the network follows, with what they have on this machine now.
+	Sources []Source `json:"sources,omitempty"`
+
 	// Findings says what on this machine differs from the configuration, such as an uplink that is no member of the bridge. It
 	// is absent if there is nothing, and if the machine has none of the configuration's interfaces.
 	Findings []string `json:"findings,omitempty"`
+}
+
+// Source is a source of a network.
+type Source struct {
+	Kind     string `json:"kind"`     // such as dnsmasq_leases
+	Of       string `json:"of"`       // the path of the file
+	Bindings int    `json:"bindings"` // that it has now
+
+	// Error says why it can't be read here. It is absent if it can.
+	Error string `json:"error,omitempty"`
 }
 
 // File checks a file, a pipe, or standard input if the path is [config.Stdin].
@@ -49,9 +65,12 @@ func File(path string) Result {
 	for _, n := range cfg.Networks {
 		r.Networks = append(r.Networks, Network{
 			Name: n.Name, Mode: string(n.Mode), Attach: n.Attach.String(), Guard: string(n.GuardInForce()),
-			Bindings: n.Registry.Len(), Findings: findings[n.Name],
+			Bindings: n.Registry.Len(), Findings: findings[n.Name], Sources: sourcesOf(n),
 		})
 		r.lines = append(r.lines, n.Summary())
+		for _, s := range r.Networks[len(r.Networks)-1].Sources {
+			r.lines = append(r.lines, n.Name+": "+s.summary())
+		}
 		for _, finding := range findings[n.Name] {
 			r.lines = append(r.lines, fmt.Sprintf("%s: warning: %s", n.Name, finding))
 		}
@@ -61,6 +80,28 @@ func File(path string) Result {
 		r.lines = append(r.lines, "warning: "+warning)
 	}
 	return r
+}
+
+// sourcesOf reads the sources of a network.
+func sourcesOf(n config.Network) (all []Source) {
+	for _, c := range n.Sources {
+		s := source.Open(context.Background(), c, slog.New(slog.DiscardHandler))
+		s.Close()
+		one := Source{Kind: string(c.Kind), Of: c.Of, Bindings: len(s.State().Leases)}
+		if err := s.State().Err; err != nil {
+			one.Error = err.Error()
+		}
+		all = append(all, one)
+	}
+	return all
+}
+
+// summary describes a source in one line.
+func (s Source) summary() string {
+	if s.Error != "" {
+		return fmt.Sprintf("warning: the source %s of %s can't be read here: %s", s.Kind, s.Of, s.Error)
+	}
+	return fmt.Sprintf("source %s of %s, bindings now: %d", s.Kind, s.Of, s.Bindings)
 }
 
 // Wrong is the result for a configuration with problems.

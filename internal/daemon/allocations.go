@@ -21,8 +21,9 @@ import (
 
 // allocations puts the allocations of the store in force, beside the bindings of the configuration, and changes them.
 //
-// A network's registry in force has the bindings of the configuration, and then those allocations that don't conflict
-// with them. merge.go makes it when a configuration is loaded; a change of the store edits it.
+// A network's registry in force has the bindings of the configuration, then those of its sources, and then the
+// allocations, as far as they don't conflict with those before. merge.go makes it when a configuration is loaded; a change
+// of a source or the store edits it.
 type allocations struct {
 	log      *slog.Logger
 	fabric   registries
@@ -34,6 +35,10 @@ type allocations struct {
 	mu       sync.Mutex // held while the configuration or the store changes, and while they are read together
 	store    store.Store
 	files    map[string]*registry.Registry            // the bindings of the configuration, by network
+	sources  *sources                                 // that are followed
+	sourced  map[string]sourced                       // the bindings of the sources, by network
+	bases    map[string]*registry.Registry            // files with those of sourced that are in force
+	stale    map[string]bool                          // the networks whose sources have changed, but not yet the registry
 	outside  map[string]map[netip.Addr]outsideBinding // the allocations that are not in force, by network
 	given    map[string]netip.Addr                    // the address that was given last, by network
 	failedAt time.Time                                // when an expiry could not be stored
@@ -73,6 +78,7 @@ func newAllocations(log *slog.Logger, c config.Store) *allocations {
 	a := &allocations{
 		log: log, folder: c.Folder, requests: make(chan *change),
 		outside: map[string]map[netip.Addr]outsideBinding{}, given: map[string]netip.Addr{},
+		sources: newSources(log), stale: map[string]bool{},
 	}
 	if c.Folder != "" && store.Exists(c.Folder) {
 		a.report(a.open())
@@ -132,6 +138,7 @@ func (a *allocations) run(ctx context.Context) {
 
 // close closes the store. Call it when run has returned.
 func (a *allocations) close() {
+	a.sources.close()
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.store != nil {
@@ -282,7 +289,7 @@ func (a *allocations) state(name string) (*allocate.State, error) {
 		return nil, err
 	}
 	return &allocate.State{
-		Network: n, File: a.files[name], Table: table, Now: time.Now(), After: a.given[name], Host: allocate.Host(host),
+		Network: n, File: a.bases[name], Table: table, Now: time.Now(), After: a.given[name], Host: allocate.Host(host),
 	}, nil
 }
 
@@ -352,6 +359,9 @@ const retryExpiry = 10 * time.Second
 func (a *allocations) expire(ctx context.Context) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	for network := range a.stale {
+		a.updateSourced(ctx, network)
+	}
 	now := time.Now()
 	if a.store == nil && a.reported != "" {
 		_ = a.ensureOpen(ctx) // it reports its error
@@ -384,6 +394,9 @@ const maxWait = time.Minute
 func (a *allocations) maintain() time.Duration {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if len(a.stale) > 0 {
+		return retryExpiry
+	}
 	if a.store == nil {
 		return maxWait
 	}

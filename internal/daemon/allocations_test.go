@@ -68,6 +68,13 @@ func (f *fakeFabric) SetRegistry(_ context.Context, network string, r *registry.
 	return nil
 }
 
+// fail makes SetRegistry fail with an error, or succeed if it is nil.
+func (f *fakeFabric) fail(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.fails = err
+}
+
 // A session is a daemon's allocations, with a fabric that does nothing.
 type session struct {
 	t      *testing.T
@@ -96,15 +103,16 @@ func begin(t *testing.T, folder, more string) *session {
 	cfg := s.load(more)
 	log := slog.New(slog.NewTextHandler(s.log, nil))
 	a := newAllocations(log, cfg.Store)
-	m, err := a.merge(cfg)
+	m, err := a.merge(context.Background(), cfg)
 	labtest.Must(t, err)
 	s.fabric.cfg, a.fabric = m.config, s.fabric
 	a.take(m)
 	s.daemon = &daemon{log: log, allocations: a}
 	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan struct{})
-	go func() { defer close(ended); a.run(ctx) }()
-	s.stop = sync.OnceFunc(func() { cancel(); <-ended; a.close() })
+	var tasks sync.WaitGroup
+	tasks.Go(func() { a.run(ctx) })
+	tasks.Go(func() { a.sources.run(ctx) })
+	s.stop = sync.OnceFunc(func() { cancel(); tasks.Wait(); a.close() })
 	t.Cleanup(s.stop)
 	return s
 }
@@ -433,7 +441,7 @@ func TestWithoutStore(t *testing.T) {
 	if a.store != nil || !strings.Contains(second.log.String(), "another arpfabric uses the store") {
 		t.Errorf("log:\n%s", second.log)
 	}
-	m, err := a.merge(blocked.load(""))
+	m, err := a.merge(context.Background(), blocked.load(""))
 	labtest.Must(t, err)
 	second.fabric.cfg, a.fabric = m.config, second.fabric
 	a.take(m)

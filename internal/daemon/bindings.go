@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"iter"
-	"maps"
 	"net/netip"
 	"slices"
 	"time"
@@ -68,12 +67,12 @@ func (a *allocations) find(n *config.Network, q api.BindingQuery) iter.Seq[api.N
 		if q.Address.IsValid() {
 			all = a.at(n, q.Address)
 		}
-		for b, reason := range all {
+		for b := range all {
 			isBefore := q.After.IsValid() && b.First.IsValid() && !q.After.Less(b.First)
 			if isBefore || q.MAC != (registry.MAC{}) && b.MAC != q.MAC && !b.Candidates.Contains(q.MAC) || q.Name != "" && b.Name != q.Name {
 				continue
 			}
-			one := a.describe(n, b, reason)
+			one := a.describe(n, b)
 			if (q.Source == "" || one.Source == q.Source) && !yield(one) {
 				return
 			}
@@ -81,52 +80,87 @@ func (a *allocations) find(n *config.Network, q api.BindingQuery) iter.Seq[api.N
 	}
 }
 
-// at yields the binding of one address, and why it is not in force.
-func (a *allocations) at(n *config.Network, addr netip.Addr) iter.Seq2[registry.Binding, string] {
-	return func(yield func(registry.Binding, string) bool) {
-		if b, ok := n.Registry.Lookup(addr); ok {
-			yield(b, "")
-		} else if one, ok := a.outsideOf(n.Name)[addr]; ok {
-			yield(one.Binding(), one.reason)
+// A row is a binding of a network with its source. It is not in force if there is a reason.
+type row struct {
+	registry.Binding
+	source api.Source
+	reason string
+}
+
+// at yields the bindings of one address, the one in force first.
+func (a *allocations) at(n *config.Network, addr netip.Addr) iter.Seq[row] {
+	return func(yield func(row) bool) {
+		if b, ok := n.Registry.Lookup(addr); ok && !yield(row{b, a.sourceOf(n.Name, b), ""}) {
+			return
+		}
+		for _, r := range a.notInForce(n) {
+			if r.First == addr && !yield(r) {
+				return
+			}
 		}
 	}
 }
 
 // all yields all bindings of a network by address: those in force, and the others, with the reason.
-func (a *allocations) all(n *config.Network) iter.Seq2[registry.Binding, string] {
-	return func(yield func(registry.Binding, string) bool) {
-		outside := a.outsideOf(n.Name)
-		rest := slices.SortedFunc(maps.Keys(outside), netip.Addr.Compare)
+func (a *allocations) all(n *config.Network) iter.Seq[row] {
+	return func(yield func(row) bool) {
+		rest := a.notInForce(n)
 		for b := range n.Registry.All() {
-			for len(rest) > 0 && (!b.First.IsValid() || rest[0].Less(b.First)) {
-				if !yield(outside[rest[0]].Binding(), outside[rest[0]].reason) {
+			for len(rest) > 0 && (!b.First.IsValid() || rest[0].First.Less(b.First)) {
+				if !yield(rest[0]) {
 					return
 				}
 				rest = rest[1:]
 			}
-			if !yield(b, "") {
+			if !yield(row{b, a.sourceOf(n.Name, b), ""}) {
 				return
 			}
 		}
-		for _, addr := range rest {
-			if !yield(outside[addr].Binding(), outside[addr].reason) {
+		for _, r := range rest {
+			if !yield(r) {
 				return
 			}
 		}
 	}
 }
 
-// describe describes a binding of a network, which is not in force if there is a reason.
-func (a *allocations) describe(n *config.Network, b registry.Binding, reason string) api.NetworkBinding {
-	one := api.NetworkBinding{Binding: located(a.fabric, n.Name, b), Source: api.FromConfig, NotInForce: reason}
-	if reason == "" && a.isFile(n.Name, b) {
-		return one
+// notInForce returns the bindings of a network that are not in force, by address.
+func (a *allocations) notInForce(n *config.Network) []row {
+	var all []row
+	for _, b := range a.sourced[n.Name].outside {
+		all = append(all, row{b.Binding, api.Source(b.kind), b.reason})
 	}
-	one.Source = api.FromStore
-	if allocated, ok := a.store.Table().Get(n.Name, b.First); ok {
-		one.Revision, one.Expires = allocated.Revision, timeOrNil(allocated.Expires)
+	for _, one := range a.outsideOf(n.Name) {
+		all = append(all, row{one.Binding(), api.FromStore, one.reason})
+	}
+	slices.SortStableFunc(all, func(a, b row) int { return a.First.Compare(b.First) })
+	return all
+}
+
+// describe describes a binding of a network.
+func (a *allocations) describe(n *config.Network, r row) api.NetworkBinding {
+	one := api.NetworkBinding{Binding: located(a.fabric, n.Name, r.Binding), Source: r.source, NotInForce: r.reason}
+	switch {
+	case r.source == api.FromConfig:
+	case r.source != api.FromStore && r.reason == "":
+		one.Expires = timeOrNil(a.sourced[n.Name].inForce[r.First].expires)
+	case r.source == api.FromStore:
+		if allocated, ok := a.store.Table().Get(n.Name, r.First); ok {
+			one.Revision, one.Expires = allocated.Revision, timeOrNil(allocated.Expires)
+		}
 	}
 	return one
+}
+
+// sourceOf returns the source of a binding in force.
+func (a *allocations) sourceOf(network string, b registry.Binding) api.Source {
+	if a.isFile(network, b) {
+		return api.FromConfig
+	}
+	if one, ok := a.sourced[network].inForce[b.First]; ok {
+		return api.Source(one.kind)
+	}
+	return api.FromStore
 }
 
 // isFile reports whether a binding in force is of the configuration: that wins every conflict.
@@ -249,7 +283,7 @@ func (a *allocations) summarize() {
 // status returns the state of the store, or nil if it is not open. findings has its errors.
 func (a *allocations) status() *api.Store { return a.summary.Load().store }
 
-// findings says which allocations of a network are not in force, and why none can be made.
+// findings says which bindings of sources and allocations of a network are not in force, and why none can be made.
 func (a *allocations) findings(network string) []string { return a.summary.Load().findings[network] }
 
 func (a *allocations) storeSummary() *api.Store {
@@ -288,6 +322,11 @@ func ownerJSON(a store.Allocation) api.Owner {
 func (a *allocations) findingsOf(network string) (all []string) {
 	if a.reported != "" {
 		all = append(all, "nothing can be allocated or freed: "+a.reported)
+	}
+	if conflicts := a.sourced[network].outside; len(conflicts) > 0 {
+		first := conflicts[0]
+		all = append(all, fmt.Sprintf("%d bindings of sources are not in force, and `arpfabric bindings` says why; the first: %s of %s: %s",
+			len(conflicts), first.First, first.Origin, first.reason))
 	}
 	outside := a.outside[network]
 	if len(outside) > 1 {

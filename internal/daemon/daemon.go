@@ -86,6 +86,7 @@ func (d *daemon) run(ctx context.Context, cfg *config.Config, signals <-chan os.
 			tasks.Go(func() error { d.serveAPI(ctx, server, l, cfg.API.Writers); return nil })
 		}
 		tasks.Go(func() error { d.allocations.run(ctx); return nil })
+		tasks.Go(func() error { d.allocations.sources.run(ctx); return nil })
 		tasks.Go(func() error { d.serveMetrics(ctx, cfg.Metrics); return nil })
 		tasks.Go(func() error { d.keepViolations(ctx, violationsFile(cfg.API)); return nil })
 		tasks.Go(func() error { manager.KeepAlive(ctx, d.fabric.Alive); return nil })
@@ -101,7 +102,7 @@ func (d *daemon) run(ctx context.Context, cfg *config.Config, signals <-chan os.
 // newDaemon makes a daemon of a configuration, with the allocations of its store.
 func newDaemon(cfg *config.Config, log *slog.Logger, started time.Time) (*daemon, error) {
 	a := newAllocations(log, cfg.Store)
-	m, err := a.merge(cfg)
+	m, err := a.merge(context.Background(), cfg)
 	if err != nil {
 		a.close()
 		return nil, err

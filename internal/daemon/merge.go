@@ -19,42 +19,66 @@ type outsideBinding struct {
 	reason string
 }
 
-// A merger has a configuration with the allocations, before it is in force.
+// A merger has a configuration with the bindings of the sources and the allocations, before it is in force.
 type merger struct {
 	config  *config.Config
 	files   map[string]*registry.Registry
+	sources map[sourceKey]*followed
+	sourced map[string]sourced
+	bases   map[string]*registry.Registry
 	outside map[string]map[netip.Addr]outsideBinding
 }
 
-// merge returns a configuration with the allocations of the store. Conflicts are no errors: the configuration wins.
-func (a *allocations) merge(c *config.Config) (*merger, error) {
+// merge returns a configuration with the bindings of its sources, and with the allocations of the store. Conflicts are no
+// errors: the configuration wins, then the sources in their order.
+func (a *allocations) merge(ctx context.Context, c *config.Config) (*merger, error) {
 	merged := *c
 	merged.Networks = slices.Clone(c.Networks)
-	m := &merger{&merged, map[string]*registry.Registry{}, map[string]map[netip.Addr]outsideBinding{}}
+	m := &merger{
+		config: &merged, files: map[string]*registry.Registry{}, sources: a.sources.prepare(ctx, c), sourced: map[string]sourced{},
+		bases: map[string]*registry.Registry{}, outside: map[string]map[netip.Addr]outsideBinding{},
+	}
 	for i := range merged.Networks {
-		n := &merged.Networks[i]
-		file := n.Registry
-		m.files[n.Name] = file
-		bindings, outside := a.bindingsOf(n, file)
-		m.outside[n.Name] = outside
-		var err error
-		if n.Registry, err = withBindings(file, bindings); err != nil {
-			return nil, fmt.Errorf("adding the allocations of network %s: %w", n.Name, err)
+		if err := m.addNetwork(a, &merged.Networks[i]); err != nil {
+			a.sources.forget(m.sources)
+			return nil, err
 		}
 	}
 	return m, nil
 }
 
+// addNetwork merges the bindings of one network.
+func (m *merger) addNetwork(a *allocations, n *config.Network) (err error) {
+	file := n.Registry
+	m.files[n.Name] = file
+	m.sourced[n.Name] = sourcedOf(n, file, m.sources)
+	base, err := withBindings(file, m.sourced[n.Name].bindings())
+	if err != nil {
+		return fmt.Errorf("adding the bindings of the sources of network %s: %w", n.Name, err)
+	}
+	m.bases[n.Name] = base
+	bindings, outside := a.bindingsOf(n, base)
+	m.outside[n.Name] = outside
+	if n.Registry, err = withBindings(base, bindings); err != nil {
+		return fmt.Errorf("adding the allocations of network %s: %w", n.Name, err)
+	}
+	return nil
+}
+
 // take makes what was merged the current state, once the configuration is in force.
 func (a *allocations) take(m *merger) {
-	before := a.outside
-	a.files, a.outside = m.files, m.outside
+	before, conflicts := a.outside, a.sourced
+	a.files, a.sourced, a.bases, a.outside = m.files, m.sourced, m.bases, m.outside
+	a.sources.replace(m.sources, a.sourceChanged)
 	a.summarize()
+	for _, network := range slices.Sorted(maps.Keys(m.sourced)) {
+		a.logConflicts(network, conflicts[network])
+	}
 	a.logOutside(before)
 }
 
 // bindingsOf returns the allocations of a network as bindings, and those that can't be in force.
-func (a *allocations) bindingsOf(n *config.Network, file *registry.Registry) ([]registry.Binding, map[netip.Addr]outsideBinding) {
+func (a *allocations) bindingsOf(n *config.Network, base *registry.Registry) ([]registry.Binding, map[netip.Addr]outsideBinding) {
 	if a.store == nil {
 		return nil, nil
 	}
@@ -62,7 +86,7 @@ func (a *allocations) bindingsOf(n *config.Network, file *registry.Registry) ([]
 	outside := map[netip.Addr]outsideBinding{}
 	now := time.Now()
 	for one := range a.store.Table().All(n.Name) {
-		reason := reasonOutside(n, file, one)
+		reason := reasonOutside(n, base, one)
 		switch {
 		case reason != "":
 			outside[one.Address] = outsideBinding{one, reason}
@@ -78,8 +102,8 @@ func hasExpired(a store.Allocation, now time.Time) bool {
 }
 
 // reasonOutside says why an allocation can't be in force, or "".
-func reasonOutside(n *config.Network, file *registry.Registry, a store.Allocation) string {
-	if b, ok := file.Lookup(a.Address); ok {
+func reasonOutside(n *config.Network, base *registry.Registry, a store.Allocation) string {
+	if b, ok := base.Lookup(a.Address); ok {
 		return fmt.Sprintf("%s binds the address to %s, and comes first", b.Origin, b.MAC)
 	}
 	if err := n.CheckAddress(a.Address); err != nil {
@@ -156,11 +180,12 @@ func (a *allocations) logUnknownNetworks() {
 func (a *allocations) reload(ctx context.Context, c *config.Config) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	m, err := a.merge(c)
+	m, err := a.merge(ctx, c)
 	if err != nil {
 		return err
 	}
 	if err := a.fabric.Reload(ctx, m.config); err != nil {
+		a.sources.forget(m.sources)
 		return err
 	}
 	a.take(m)
@@ -173,8 +198,8 @@ func (a *allocations) putInForce(ctx context.Context, network string) error {
 	if err != nil {
 		return err
 	}
-	bindings, outside := a.bindingsOf(n, a.files[network])
-	next, err := withBindings(a.files[network], bindings)
+	bindings, outside := a.bindingsOf(n, a.bases[network])
+	next, err := withBindings(a.bases[network], bindings)
 	if err != nil {
 		return err
 	}
@@ -205,7 +230,7 @@ func (a *allocations) putChangesInForce(ctx context.Context, changes []store.Cha
 	return nil
 }
 
-// edit makes a network's registry in force have what the store has at some addresses.
+// edit makes a network's registry in force have what its sources and the store have at some addresses.
 func (a *allocations) edit(ctx context.Context, n *config.Network, addrs []netip.Addr) error {
 	slices.SortFunc(addrs, netip.Addr.Compare)
 	var remove, add []registry.Binding
@@ -214,12 +239,15 @@ func (a *allocations) edit(ctx context.Context, n *config.Network, addrs []netip
 		if b, ok := n.Registry.Lookup(addr); ok && !a.isFile(n.Name, b) {
 			remove = append(remove, b)
 		}
+		if b, ok := a.sourced[n.Name].inForce[addr]; ok {
+			add = append(add, b.Binding)
+		}
 		delete(a.outside[n.Name], addr)
-		one, ok := a.store.Table().Get(n.Name, addr)
+		one, ok := a.allocationOf(n.Name, addr)
 		if !ok || hasExpired(one, now) {
 			continue
 		}
-		if reason := reasonOutside(n, a.files[n.Name], one); reason != "" {
+		if reason := reasonOutside(n, a.bases[n.Name], one); reason != "" {
 			a.outside[n.Name][addr] = outsideBinding{one, reason}
 			continue
 		}
@@ -233,4 +261,12 @@ func (a *allocations) edit(ctx context.Context, n *config.Network, addrs []netip
 		return err
 	}
 	return a.fabric.SetRegistry(ctx, n.Name, next)
+}
+
+// allocationOf returns the allocation of an address.
+func (a *allocations) allocationOf(network string, addr netip.Addr) (store.Allocation, bool) {
+	if a.store == nil {
+		return store.Allocation{}, false
+	}
+	return a.store.Table().Get(network, addr)
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/arpfabric/arpfabric/config"
 	"github.com/arpfabric/arpfabric/internal/build"
 	"github.com/arpfabric/arpfabric/internal/metrics"
+	"github.com/arpfabric/arpfabric/internal/source"
 )
 
 // serveMetrics serves metrics until ctx ends, if the configuration has an address for them. It only logs an error:
@@ -25,9 +26,15 @@ func (d *daemon) serveMetrics(ctx context.Context, c config.Metrics) {
 }
 
 func (d *daemon) snapshot() metrics.Snapshot {
+	networks := d.fabric.Config().Networks
+	states := map[string][]source.State{}
+	for i := range networks {
+		states[networks[i].Name] = d.allocations.sources.states(&networks[i])
+	}
 	return metrics.Snapshot{
 		Build:     build.Read(),
-		Networks:  d.fabric.Config().Networks,
+		Networks:  networks,
+		Sources:   states,
 		Ports:     d.fabric.Counts(),
 		Latency:   d.fabric.Latency(),
 		Troubles:  d.fabric.Troubles(),

@@ -82,6 +82,7 @@ func (d *daemon) networks(ports []fabric.PortCounts) []api.Network {
 			Bindings: c.Registry.Len(), Ports: guests[c.Name], WaitsFor: waiting[c.Name],
 			Subnet: textOrNone(c.Subnet), Gateway: textOrNone(c.Gateway),
 			Findings: slices.Concat(findings[c.Name], d.allocations.findings(c.Name)),
+			Sources:  d.sources(&c),
 		})
 	}
 	return all
@@ -97,6 +98,28 @@ func textOrNone[T interface {
 	}
 	return value.String()
 }
+
+// sources returns the states of a network's sources.
+func (d *daemon) sources(n *config.Network) []api.SourceState {
+	var all []api.SourceState
+	for i, s := range d.allocations.sources.states(n) {
+		one := api.SourceState{
+			Kind: api.Source(n.Sources[i].Kind), Of: n.Sources[i].Of, Bindings: len(s.Leases),
+			Read: timeOrNil(s.Read), FailedAt: timeOrNil(s.FailedAt),
+		}
+		if s.Err != nil {
+			one.Error = s.Err.Error()
+		}
+		for _, l := range s.LeftOut[:min(len(s.LeftOut), maxLeftOut)] {
+			one.LeftOut = append(one.LeftOut, l.String())
+		}
+		all = append(all, one)
+	}
+	return all
+}
+
+// maxLeftOut is the most entries of a source that the status names.
+const maxLeftOut = 10
 
 var portKinds = map[responder.PortKind]api.PortKind{
 	responder.GuestPort: api.GuestPort, responder.Uplink: api.Uplink, responder.Host: api.Host,

@@ -132,7 +132,7 @@ func (s *source) addDHCPDLease(lease *dhcpdBlock) {
 	case hardware == nil:
 		s.leaveOut(lease.line, what, "no hardware ethernet; a binding needs a MAC")
 	default:
-		s.addDHCPDAddress(lease.line, address, hardware, name)
+		s.lasting(until, func() { s.addDHCPDAddress(lease.line, address, hardware, name) })
 	}
 }
 

@@ -24,7 +24,7 @@ func (s *source) readDnsmasqLeases() {
 		case s.hasExpired(words[0]):
 			s.ignore(number, describe(words[2], words[3]), "the lease has expired")
 		default:
-			s.addDnsmasqHost(number, words[2], words[1], words[3])
+			s.lasting(endOf(words[0]), func() { s.addDnsmasqHost(number, words[2], words[1], words[3]) })
 		}
 	}
 }
@@ -32,6 +32,15 @@ func (s *source) readDnsmasqLeases() {
 // hasExpired reports whether a lease has expired. It lasts until a number of seconds since 1970, or forever if that is
 // 0.
 func (s *source) hasExpired(until string) bool {
-	seconds, err := strconv.ParseInt(until, 10, 64)
-	return err == nil && seconds != 0 && !time.Unix(seconds, 0).After(s.now)
+	end := endOf(until)
+	return !end.IsZero() && !end.After(s.now)
+}
+
+// endOf returns the time that is a number of seconds after 1970, or the zero Time for 0 and for what is no number.
+func endOf(seconds string) time.Time {
+	n, err := strconv.ParseInt(seconds, 10, 64)
+	if err != nil || n == 0 {
+		return time.Time{}
+	}
+	return time.Unix(n, 0)
 }

@@ -78,6 +78,9 @@ func Read(paths []string, o Options) (*Import, error) {
 	for _, path := range paths {
 		files = append(files, readPath(path, o)...)
 	}
+	for i, s := range files {
+		s.reportOlderKeaLeases(files[:i])
+	}
 	addKeaLeases(files)
 	i := &Import{}
 	var networks []*network

@@ -19,6 +19,7 @@ type source struct {
 	data     string
 	root     *node // of a parsed JSON file
 	now      time.Time
+	until    time.Time // when the hosts that are added now lose their addresses; the zero Time for never
 	// bridge selects the hosts of one bridge in a file that has those of several; empty: all
 	bridge string
 
@@ -100,9 +101,9 @@ func (s *source) addHost(line int, address, mac, name string) bool {
 		s.leaveOut(line, describe(address, name), "%s", err)
 		return false
 	}
-	s.current.hosts = append(s.current.hosts, registry.Binding{
+	s.current.hosts = append(s.current.hosts, Lease{registry.Binding{
 		First: addr, Last: addr, MAC: owner, Name: hostName(name), Origin: s.at(line),
-	})
+	}, s.until})
 	return true
 }
 

@@ -6,6 +6,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 )
 
 // keaLeasesHeader is the beginning of the first line of kea-leases4.csv. The file of DHCPv6 begins differently.
@@ -53,8 +54,7 @@ func byColumn(columns, values []string) map[string]string {
 func addKeaLeases(files []*source) {
 	known := map[string]bool{}
 	isKnown := func(address string, _ keaLease) bool { return known[address] }
-	for i, s := range slices.Backward(files) {
-		s.reportOlderKeaLeases(files[:i])
+	for _, s := range slices.Backward(files) {
 		maps.DeleteFunc(s.keaLeases, isKnown)
 		for _, lease := range slices.SortedFunc(maps.Values(s.keaLeases), byLine) {
 			s.addKeaLease(lease.line, lease.values)
@@ -85,8 +85,16 @@ func (s *source) addKeaLease(line int, lease map[string]string) {
 	case lease["valid_lifetime"] != keaInfinite && s.hasExpired(lease["expire"]):
 		s.ignore(line, what, "the lease has expired")
 	default:
-		s.addHost(line, lease["address"], lease["hwaddr"], lease["hostname"])
+		s.lasting(keaEnd(lease), func() { s.addHost(line, lease["address"], lease["hwaddr"], lease["hostname"]) })
 	}
+}
+
+// keaEnd returns when a lease ends, or the zero Time if it never does.
+func keaEnd(lease map[string]string) time.Time {
+	if lease["valid_lifetime"] == keaInfinite {
+		return time.Time{}
+	}
+	return endOf(lease["expire"])
 }
 
 // reportOlderKeaLeases reports files with older leases that were not read before this one. Without them, hosts would be

@@ -10,8 +10,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/arpfabric/arpfabric/responder/registry"
 )
 
 // The types in this file mirror the parts of libvirt's XML that concern addresses.
@@ -232,7 +230,7 @@ func (s *source) reportUnboundPort(line int, p *xmlPort) {
 		return
 	}
 	for _, n := range s.networks {
-		if slices.ContainsFunc(n.hosts, func(b registry.Binding) bool { return b.MAC == mac }) {
+		if slices.ContainsFunc(n.hosts, func(l Lease) bool { return l.MAC == mac }) {
 			return
 		}
 	}

@@ -20,7 +20,9 @@ func (s *source) readLibvirtLeases(root *node) {
 		case s.hasExpired(lease.string("expiry-time")):
 			s.ignore(lease.line, describe(address, name), "the lease has expired")
 		default:
-			s.within(s.onBridge(lease.line, s.bridgeOfStatus(), 0), func() { s.addHost(lease.line, address, mac, name) })
+			s.within(s.onBridge(lease.line, s.bridgeOfStatus(), 0), func() {
+				s.lasting(endOf(lease.string("expiry-time")), func() { s.addHost(lease.line, address, mac, name) })
+			})
 		}
 	}
 }

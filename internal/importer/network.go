@@ -12,7 +12,7 @@ type network struct {
 	name, bridge string
 	vlan         int // of the bridge; 0 for untagged frames
 	subnets      []subnet
-	hosts        []registry.Binding
+	hosts        []Lease
 	guests       []guestPort
 	routes       []route
 	isSelectable bool // files of this format have hosts of several bridges, and --bridge selects those of one

@@ -27,7 +27,9 @@ func (i *Import) setNetwork(networks []*network, o Options) (err error) {
 		return err
 	}
 	for _, n := range networks {
-		i.Bindings = append(i.Bindings, n.hosts...)
+		for _, host := range n.hosts {
+			i.Bindings = append(i.Bindings, host.Binding)
+		}
 		i.guests = append(i.guests, n.guests...)
 		i.routes = append(i.routes, n.routes...)
 	}

@@ -7,6 +7,7 @@ import (
 	"github.com/arpfabric/arpfabric/config"
 	"github.com/arpfabric/arpfabric/internal/fabric"
 	"github.com/arpfabric/arpfabric/internal/reload"
+	"github.com/arpfabric/arpfabric/internal/source"
 	"github.com/arpfabric/arpfabric/internal/violation"
 	"github.com/arpfabric/arpfabric/responder"
 	"github.com/prometheus/client_golang/prometheus"
@@ -34,6 +35,11 @@ var (
 		"network", "mode", "attach", "guard")
 	ports    = gauge("ports", "Current guest ports of a network.", "network")
 	bindings = gauge("bindings", "Bindings in a network's registry.", "network")
+
+	sourceBindings = gauge("source_bindings", "Bindings that a source has now, such as a DHCP server's leases, also those that "+
+		"are not in force.", "network", "source")
+	sourceOK = gauge("source_last_read_successful", "1 if the source was read when it last changed, or 0 while what was known "+
+		"stays in force.", "network", "source")
 
 	frames = counter("frames_total", "Frames of a port that the fabric has seen, by its verdict: the reason and the action. "+
 		"In classic mode the action is the one that mode vpc would have taken. Of the frames that are not on the "+
@@ -75,7 +81,7 @@ var (
 )
 
 var allMetrics = []metric{
-	buildInfo, networkInfo, ports, bindings, frames, refused, violationFrames, answerDuration,
+	buildInfo, networkInfo, ports, bindings, sourceBindings, sourceOK, frames, refused, violationFrames, answerDuration,
 	reinstalls, frameLosses, eventLosses, strays, records, forgotten,
 	generation, reloaded, reloadOK, failures,
 }
@@ -95,6 +101,7 @@ func (c collector) Collect(to chan<- prometheus.Metric) {
 	f, s := c.read(), sink(to)
 	s.send(buildInfo, 1, f.Build.Version, f.Build.Revision, f.Build.Go)
 	s.sendNetworks(f.Networks, f.Ports)
+	s.sendSources(f.Networks, f.Sources)
 	s.sendPorts(f.Ports)
 	s.sendLatency(f.Latency)
 	s.sendTroubles(f.Troubles)
@@ -121,6 +128,19 @@ func (s sink) sendNetworks(networks []config.Network, counts []fabric.PortCounts
 		s.send(networkInfo, 1, n.Name, string(n.Mode), n.Attach.String(), string(n.GuardInForce()))
 		s.send(ports, float64(guests[n.Name]), n.Name)
 		s.send(bindings, float64(n.Registry.Len()), n.Name)
+	}
+}
+
+func (s sink) sendSources(networks []config.Network, states map[string][]source.State) {
+	for _, n := range networks {
+		for i, state := range states[n.Name] {
+			successful := 1.0
+			if state.Err != nil {
+				successful = 0
+			}
+			s.send(sourceBindings, float64(len(state.Leases)), n.Name, n.Sources[i].String())
+			s.send(sourceOK, successful, n.Name, n.Sources[i].String())
+		}
 	}
 }
 

@@ -15,8 +15,10 @@ import (
 	"github.com/arpfabric/arpfabric/config"
 	"github.com/arpfabric/arpfabric/internal/build"
 	"github.com/arpfabric/arpfabric/internal/fabric"
+	"github.com/arpfabric/arpfabric/internal/importer"
 	"github.com/arpfabric/arpfabric/internal/lab/labtest"
 	"github.com/arpfabric/arpfabric/internal/reload"
+	"github.com/arpfabric/arpfabric/internal/source"
 	"github.com/arpfabric/arpfabric/responder"
 	"github.com/arpfabric/arpfabric/responder/registry"
 	"github.com/google/go-cmp/cmp"
@@ -40,12 +42,18 @@ func sample(t *testing.T) Snapshot {
 			{
 				Name: "lab", Mode: config.VPC, Attach: config.Attachment{Bridge: "br0"},
 				Guard: config.GuardFull, Registry: registry,
+				Sources: []config.Source{
+					{Kind: config.DnsmasqLeases, Of: "/leases"}, {Kind: config.KeaLeases, Of: "/leases4.csv"},
+				},
 			},
 			{
 				Name: "quiet", Mode: config.Classic, Attach: config.Attachment{Kind: config.AttachInterface, Device: "eth1"},
 				Guard: config.GuardNone, Registry: registry,
 			},
 		},
+		Sources: map[string][]source.State{"lab": {
+			{Leases: []importer.Lease{{Binding: binding}}, Err: errors.New("no such file")}, {},
+		}},
 		Ports: []fabric.PortCounts{
 			{Network: "lab", Port: "br0", Kind: responder.Host, Verdicts: verdicts{
 				{Action: responder.Reply, Reason: responder.Answered}: 2,
@@ -100,6 +108,10 @@ arpfabric_ports{network="lab"} 2
 arpfabric_ports{network="quiet"} 1
 arpfabric_refused_frames_total{network="lab",port="vnet1"} 7
 arpfabric_refused_frames_total{network="lab",port="vnet2"} 0
+arpfabric_source_bindings{network="lab",source="dnsmasq_leases /leases"} 1
+arpfabric_source_bindings{network="lab",source="kea_leases /leases4.csv"} 0
+arpfabric_source_last_read_successful{network="lab",source="dnsmasq_leases /leases"} 0
+arpfabric_source_last_read_successful{network="lab",source="kea_leases /leases4.csv"} 1
 arpfabric_stray_frames_total 4
 arpfabric_violation_frames_total{network="lab",port="vnet1"} 9
 arpfabric_violation_frames_total{network="lab",port="vnet2"} 0

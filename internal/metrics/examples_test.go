@@ -282,9 +282,9 @@ type dashboard struct {
 	Panels []struct {
 		ID         int
 		Title      string
-		Datasource source
+		Datasource datasource
 		Targets    []struct {
-			Datasource         source
+			Datasource         datasource
 			Expr, LegendFormat string
 		}
 	}
@@ -294,7 +294,7 @@ type dashboard struct {
 	Annotations struct{ List []struct{ Expr string } }
 }
 
-type source struct{ Type, UID string }
+type datasource struct{ Type, UID string }
 
 func readDashboard(t *testing.T) (d dashboard) {
 	t.Helper()
@@ -333,7 +333,7 @@ func TestDashboard(t *testing.T) {
 			for _, match := range labelInLegend.FindAllStringSubmatch(target.LegendFormat, -1) {
 				expectKnown(t, panel.Title+": "+target.LegendFormat, match[1:], labels)
 			}
-			if want := (source{"prometheus", "${datasource}"}); target.Datasource != want || panel.Datasource != want {
+			if want := (datasource{"prometheus", "${datasource}"}); target.Datasource != want || panel.Datasource != want {
 				t.Errorf("panel %q does not use the data source that the user chose", panel.Title)
 			}
 		}

@@ -5,13 +5,15 @@ import (
 	"github.com/arpfabric/arpfabric/internal/build"
 	"github.com/arpfabric/arpfabric/internal/fabric"
 	"github.com/arpfabric/arpfabric/internal/reload"
+	"github.com/arpfabric/arpfabric/internal/source"
 )
 
 // Snapshot has the values to export, as of one moment.
 type Snapshot struct {
 	Build     build.Info
-	Networks  []config.Network    // of the configuration that is in force
-	Ports     []fabric.PortCounts // of all networks; the pair of network and port is unique
+	Networks  []config.Network          // of the configuration that is in force
+	Sources   map[string][]source.State // by network, in the order of its sources
+	Ports     []fabric.PortCounts       // of all networks; the pair of network and port is unique
 	Latency   fabric.Latency
 	Troubles  fabric.Troubles
 	Records   int    // current records of violations

@@ -95,8 +95,8 @@ func keepsHolder(n *config.Network, b api.NetworkBinding, holder string) bool {
 	return err == nil && ok && configured.Candidates.Contains(mac)
 }
 
-// bindingsAfter returns the bindings that would be in force: those of the configuration, and the allocations whose
-// addresses it does not bind.
+// bindingsAfter returns the bindings that would be in force: those of the configuration, then those that the running fabric
+// has of the sources that stay, and the allocations, if the configuration does not bind their addresses.
 func bindingsAfter(n *config.Network, running []api.NetworkBinding) []api.NetworkBinding {
 	var all []api.NetworkBinding
 	for b := range n.Registry.All() {
@@ -104,13 +104,20 @@ func bindingsAfter(n *config.Network, running []api.NetworkBinding) []api.Networ
 	}
 	for _, b := range running {
 		_, isBound := n.Registry.Lookup(b.First)
-		if b.Source != api.FromStore || isBound || n.CheckAddress(b.First) != nil || b.Port != "" && n.CheckPort(b.Port) != nil {
+		if b.Source != api.FromStore && !isOfSource(n, b) || isBound || n.CheckAddress(b.First) != nil || b.Port != "" && n.CheckPort(b.Port) != nil {
 			continue
 		}
 		b.NotInForce = ""
 		all = append(all, b)
 	}
 	return all
+}
+
+// isOfSource reports whether a binding in force is of a source that a network follows.
+func isOfSource(n *config.Network, b api.NetworkBinding) bool {
+	return slices.ContainsFunc(n.Sources, func(s config.Source) bool {
+		return b.NotInForce == "" && b.Source == api.Source(s.Kind) && strings.HasPrefix(b.Origin, s.Of)
+	})
 }
 
 // key identifies a binding by its addresses, or by its MAC if it has none.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/arpfabric/arpfabric/config"
+	"github.com/arpfabric/arpfabric/internal/filewatch"
 )
 
 // Reloader loads a configuration again and again.
@@ -16,7 +17,7 @@ type Reloader struct {
 	log        *slog.Logger
 	apply      func(context.Context, *config.Config) error
 	requests   chan requester
-	newWatcher func() *watcher
+	newWatcher func() *filewatch.Watcher
 	state      state
 
 	began func()
@@ -43,17 +44,18 @@ func (r *Reloader) Notify(began func(), ended func(inForce *config.Config, err e
 // Run reloads when a file changes, at each signal, and when Reload requests it, until ctx ends.
 func (r *Reloader) Run(ctx context.Context, signals <-chan os.Signal) {
 	w := r.newWatcher()
-	defer w.close()
+	defer w.Close()
+	go r.requestAtSignals(ctx, signals)
 	inForce := r.state.config
-	w.watch(inForce.Files, inForce.Digest)
+	w.Watch(inForce.Files, inForce.Digest)
 	for {
-		requester, ok := w.wait(ctx, signals, r.requests)
+		requester, ok := filewatch.Wait(ctx, w, r.requests)
 		if !ok {
 			return
 		}
 		r.began()
 		next, err := r.reload(ctx, inForce)
-		w.watch(next.Files, next.Digest) // after an error, too: one of these files has to be repaired
+		w.Watch(next.Files, next.Digest) // after an error, too: one of these files has to be repaired
 		if err == nil {
 			inForce = next
 		}
@@ -62,6 +64,27 @@ func (r *Reloader) Run(ctx context.Context, signals <-chan os.Signal) {
 			requester <- err
 		}
 		debug.FreeOSMemory() // what the registry before took
+	}
+}
+
+// quiet is how long a burst of changes may pause before it is over.
+const quiet = 100 * time.Millisecond
+
+func newWatcher() *filewatch.Watcher { return filewatch.New(quiet) }
+
+// requestAtSignals requests a reload at each signal, for which nobody waits, until ctx ends.
+func (r *Reloader) requestAtSignals(ctx context.Context, signals <-chan os.Signal) {
+	for {
+		select {
+		case <-signals:
+		case <-ctx.Done():
+			return
+		}
+		select {
+		case r.requests <- nil:
+		case <-ctx.Done():
+			return
+		}
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/arpfabric/arpfabric/config"
+	"github.com/arpfabric/arpfabric/internal/filewatch"
 	"github.com/arpfabric/arpfabric/internal/lab/labtest"
 	"golang.org/x/sys/unix"
 )
@@ -45,7 +46,7 @@ type stage struct {
 	applied chan int // the number of bindings of each configuration that was applied
 	signals chan os.Signal
 	refuse  func(*config.Config) error
-	watcher func() *watcher
+	watcher func() *filewatch.Watcher
 	looks   atomic.Int32 // how often what the files hold was compared with what was read
 
 	reloader *Reloader
@@ -78,9 +79,9 @@ func newStage(t *testing.T) *stage {
 }
 
 // withoutPoll makes a watcher that hears of changes by the kernel's events alone.
-func withoutPoll() *watcher {
+func withoutPoll() *filewatch.Watcher {
 	w := newWatcher()
-	w.poll = never
+	w.Poll = never
 	return w
 }
 
@@ -116,9 +117,9 @@ func (s *stage) start() {
 	labtest.Eventually(s.t, "the first look", func() bool { return s.looks.Load() > 0 })
 }
 
-func (s *stage) newWatcher() *watcher {
+func (s *stage) newWatcher() *filewatch.Watcher {
 	w := s.watcher()
-	w.digest = func(files []string) [sha256.Size]byte {
+	w.Digest = func(files []string) [sha256.Size]byte {
 		defer s.looks.Add(1)
 		return config.Digest(files)
 	}
@@ -358,15 +359,15 @@ func TestLinkToTheSameElsewhere(t *testing.T) {
 	}
 	s.link("one/lab.yaml", "lab.yaml")
 	w := withoutPoll()
-	if w.folders == nil {
+	if w.Folders() == nil {
 		t.Fatal("there are no events")
 	}
-	s.watcher = func() *watcher { return w }
+	s.watcher = func() *filewatch.Watcher { return w }
 	s.start()
 	s.link("two/lab.yaml", "next")
 	s.rename("next", "lab.yaml")
 	labtest.Eventually(t, "the other folder is watched", func() bool {
-		return slices.Contains(w.folders.WatchList(), filepath.Join(s.dir, "two"))
+		return slices.Contains(w.Folders(), filepath.Join(s.dir, "two"))
 	})
 	s.write("two/lab.yaml", yamlWith(2))
 	s.expect(2)
@@ -465,9 +466,9 @@ func TestOtherFilesInTheFolderDontMatter(t *testing.T) {
 
 func TestFolderDeletedAndMadeAnew(t *testing.T) {
 	s := newStage(t)
-	s.watcher = func() *watcher { // no event says that a folder is made
+	s.watcher = func() *filewatch.Watcher { // no event says that a folder is made
 		w := newWatcher()
-		w.poll = quiet
+		w.Poll = quiet
 		return w
 	}
 	s.dir = filepath.Join(s.dir, "sub")

@@ -6,6 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/arpfabric/arpfabric/internal/filewatch"
 	"github.com/fsnotify/fsnotify"
 	"golang.org/x/sys/unix"
 )
@@ -29,8 +30,8 @@ func newSource() *source {
 	return &source{make(chan fsnotify.Event), make(chan error)}
 }
 
-func (s *source) watcher(poll time.Duration) *watcher {
-	return &watcher{events: s.events, errors: s.errors, poll: poll}
+func (s *source) watcher(poll time.Duration) *filewatch.Watcher {
+	return &filewatch.Watcher{Events: s.events, Errors: s.errors, Poll: poll, Quiet: quiet}
 }
 
 func (s *source) event() { s.events <- fsnotify.Event{} }
@@ -39,7 +40,7 @@ func (s *source) event() { s.events <- fsnotify.Event{} }
 func newStageWith(t *testing.T, events *source, poll time.Duration) *stage {
 	t.Helper()
 	s := newStage(t)
-	s.watcher = func() *watcher { return events.watcher(poll) }
+	s.watcher = func() *filewatch.Watcher { return events.watcher(poll) }
 	s.write("lab.yaml", yamlWith(1))
 	s.start()
 	return s
@@ -71,7 +72,7 @@ func TestBurstIsOneReload(t *testing.T) {
 		s.expectApplied()
 		time.Sleep(time.Millisecond)
 		s.expectApplied(5)
-		time.Sleep(2 * longest)
+		time.Sleep(2 * filewatch.Longest)
 		s.expectApplied()
 	})
 }
@@ -81,7 +82,7 @@ func TestLongBurstCounts(t *testing.T) {
 		events := newSource()
 		s := newStageWith(t, events, never)
 		s.write("lab.yaml", yamlWith(2))
-		for began := time.Now(); time.Since(began) < longest; time.Sleep(quiet / 2) {
+		for began := time.Now(); time.Since(began) < filewatch.Longest; time.Sleep(quiet / 2) {
 			s.expectApplied()
 			events.event()
 		}
@@ -92,9 +93,9 @@ func TestLongBurstCounts(t *testing.T) {
 // TestPoll has no events at all.
 func TestPoll(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
-		s := newStageWith(t, newSource(), poll)
+		s := newStageWith(t, newSource(), filewatch.Poll)
 		s.write("lab.yaml", yamlWith(2))
-		time.Sleep(poll)
+		time.Sleep(filewatch.Poll)
 		s.expectApplied(2)
 	})
 }
@@ -113,7 +114,7 @@ func TestLostEvents(t *testing.T) {
 func TestSameContentIsNoReload(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		events := newSource()
-		s := newStageWith(t, events, poll)
+		s := newStageWith(t, events, filewatch.Poll)
 		s.write("lab.yaml", yamlWith(1))
 		events.event()
 		time.Sleep(time.Minute)
@@ -133,7 +134,7 @@ func TestSameContentIsNoReload(t *testing.T) {
 // TestFailureIsNotTriedAgain expects no second try before the file has changed, and one when it is as it was at first.
 func TestFailureIsNotTriedAgain(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
-		s := newStageWith(t, newSource(), poll)
+		s := newStageWith(t, newSource(), filewatch.Poll)
 		s.write("lab.yaml", yamlWith(2)[:60])
 		time.Sleep(time.Minute)
 		if n := s.reloader.Status().Failures; n != 1 {

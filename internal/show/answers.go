@@ -43,6 +43,9 @@ func (o *Output) Status(s api.Status, now time.Time) error {
 	if err := o.table(rows); err != nil {
 		return err
 	}
+	if err := o.sources(s, now); err != nil {
+		return err
+	}
 	for _, problem := range networkProblems(s) {
 		if err := o.Line(problem); err != nil {
 			return err
@@ -53,6 +56,32 @@ func (o *Output) Status(s api.Status, now time.Time) error {
 		return err
 	}
 	return o.counters(s)
+}
+
+// sources writes a table of the sources, if there are any, with ages as of now.
+func (o *Output) sources(s api.Status, now time.Time) error {
+	rows := [][]string{{"NETWORK", "SOURCE", "OF", "BINDINGS", "STATE"}}
+	for _, n := range s.Networks {
+		for _, one := range n.Sources {
+			rows = append(rows, []string{n.Name, string(one.Kind), one.Of, strconv.Itoa(one.Bindings), sourceState(one, now)})
+		}
+	}
+	if len(rows) == 1 {
+		return nil
+	}
+	io.WriteString(o.w, "\n")
+	return o.table(rows)
+}
+
+// sourceState tells in few words whether a source works.
+func sourceState(s api.SourceState, now time.Time) string {
+	switch {
+	case s.Read == nil:
+		return "never read"
+	case s.Error == "":
+		return "read " + age(now, *s.Read) + " ago"
+	}
+	return "fails for " + age(now, *s.FailedAt) + ", read " + age(now, *s.Read) + " ago"
 }
 
 // Problems returns what an operator has to repair, a line each: networks that do not work as configured, and a
@@ -81,6 +110,20 @@ func networkProblems(s api.Status) []string {
 		for _, finding := range n.Findings {
 			problems = append(problems, fmt.Sprintf("network %s: %s", n.Name, finding))
 		}
+		for _, one := range n.Sources {
+			problems = append(problems, sourceProblems(n.Name, one)...)
+		}
+	}
+	return problems
+}
+
+func sourceProblems(network string, s api.SourceState) (problems []string) {
+	if s.Error != "" {
+		problems = append(problems, fmt.Sprintf("network %s: the source %s can't be read: %s (bindings that stay in force until their "+
+			"leases end: %d)", network, s.Kind, s.Error, s.Bindings))
+	}
+	for _, entry := range s.LeftOut {
+		problems = append(problems, fmt.Sprintf("network %s: the source %s has an entry that is no binding: %s", network, s.Kind, entry))
 	}
 	return problems
 }

@@ -1,10 +1,9 @@
-package reload
+package filewatch
 
 import (
 	"context"
 	"crypto/sha256"
 	"maps"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -13,53 +12,61 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// How long a burst of changes may pause before it is over, and how long it may go on before it counts all
-// the same.
-const (
-	quiet   = 100 * time.Millisecond
-	longest = 2 * time.Second
-)
+// Longest is how long a burst of changes may go on before it counts all the same.
+const Longest = 2 * time.Second
 
-// poll is how often a watcher looks at the files where no event tells it to: not every file system has events, a
+// Poll is how often a watcher looks at the files where no event tells it to: not every file system has events, a
 // folder may be deleted and come back, and a machine may be out of inotify instances.
-const poll = 5 * time.Second
+const Poll = 5 * time.Second
 
-// A watcher tells when files no longer hold what was read from them.
-type watcher struct {
+// A Watcher tells when files no longer hold what was read from them. Its fields may be changed before the first Wait.
+type Watcher struct {
+	Quiet  time.Duration // how long a burst of changes may pause before it is over
+	Poll   time.Duration
+	Digest func(files []string) [sha256.Size]byte
+	Events <-chan fsnotify.Event
+	Errors <-chan error // each says that events were lost
+
 	folders *fsnotify.Watcher // nil where there are no events
-	events  <-chan fsnotify.Event
-	errors  <-chan error
-	poll    time.Duration
-	digest  func(files []string) [sha256.Size]byte
 
 	files []string
 	read  [sha256.Size]byte      // the digest of what was read from the files
 	known map[string]fingerprint // of the files when their digest was last compared with that
 }
 
-func newWatcher() *watcher {
-	folders, err := fsnotify.NewWatcher()
-	if err != nil {
-		return &watcher{poll: poll, digest: config.Digest}
+// New makes a Watcher, which watches nothing yet. Close it.
+func New(quiet time.Duration) *Watcher {
+	w := &Watcher{Quiet: quiet, Poll: Poll, Digest: config.Digest}
+	if folders, err := fsnotify.NewWatcher(); err == nil {
+		w.folders, w.Events, w.Errors = folders, folders.Events, folders.Errors
 	}
-	return &watcher{folders: folders, events: folders.Events, errors: folders.Errors, poll: poll, digest: config.Digest}
+	return w
 }
 
-func (w *watcher) close() {
+// Close ends the watching.
+func (w *Watcher) Close() {
 	if w.folders != nil {
 		w.folders.Close()
 	}
 }
 
-// watch makes these the files that are watched. Read is the digest of what was read from them.
-func (w *watcher) watch(files []string, read [sha256.Size]byte) {
+// Watch makes these the files that are watched. Read is the digest of what was read from them.
+func (w *Watcher) Watch(files []string, read [sha256.Size]byte) {
 	w.files, w.read = files, read
 	w.known = nil // they may have changed since they were read: the first look compares
 	w.watchFolders()
 }
 
+// Folders returns the folders that the kernel reports changes of, or nil where there are no events.
+func (w *Watcher) Folders() []string {
+	if w.folders == nil {
+		return nil
+	}
+	return w.folders.WatchList()
+}
+
 // watchFolders watches the folders of the files and of what they lead to, and no others.
-func (w *watcher) watchFolders() {
+func (w *Watcher) watchFolders() {
 	if w.folders == nil {
 		return
 	}
@@ -80,51 +87,52 @@ func (w *watcher) watchFolders() {
 	}
 }
 
-// wait waits until the files have changed and a moment has passed without another change, for a signal, or for a
-// requester, which it returns. It returns false when ctx ends.
-func (w *watcher) wait(ctx context.Context, signals <-chan os.Signal, requests <-chan requester) (requester, bool) {
-	looks := time.NewTicker(w.poll)
+// Wait waits until the files of a Watcher have changed and a moment has passed without another change, or until something
+// comes from others, which it returns. It returns false when ctx ends.
+func Wait[T any](ctx context.Context, w *Watcher, others <-chan T) (other T, ok bool) {
+	looks := time.NewTicker(w.Poll)
 	defer looks.Stop()
-	var b burst
+	b := burst{quiet: w.Quiet}
 	b.goOn() // the files may have changed since they were read
 	for {
 		select {
 		case <-ctx.Done():
-			return nil, false
-		case <-signals:
-			return nil, true
-		case r := <-requests:
-			return r, true
-		case <-w.events:
+			return other, false
+		case other = <-others:
+			return other, true
+		case <-w.Events:
 			b.goOn()
 			continue
-		case <-w.errors: // events were lost
+		case <-w.Errors:
 			b.goOn()
 			continue
 		case <-b.over:
 		case <-b.late:
 		case <-looks.C:
 		}
-		b = burst{}
+		b = burst{quiet: w.Quiet}
 		if w.changed() {
-			return nil, true
+			return other, true
 		}
 	}
 }
 
 // A burst of changes is over when it has paused for a while, and counts all the same when it goes on for too long.
-type burst struct{ over, late <-chan time.Time }
+type burst struct {
+	quiet      time.Duration
+	over, late <-chan time.Time
+}
 
 func (b *burst) goOn() {
-	b.over = time.After(quiet)
+	b.over = time.After(b.quiet)
 	if b.late == nil {
-		b.late = time.After(longest)
+		b.late = time.After(Longest)
 	}
 }
 
 // changed reports whether the files hold something else than was read. It reads them only where their fingerprints
 // don't rule that out: the folders may be busy, and the files large.
-func (w *watcher) changed() bool {
+func (w *Watcher) changed() bool {
 	now := fingerprints(w.files)
 	if maps.Equal(now, w.known) {
 		return false
@@ -134,7 +142,7 @@ func (w *watcher) changed() bool {
 	w.known = now
 	maps.DeleteFunc(w.known, func(_ string, f fingerprint) bool { return f.isRecent() })
 	w.watchFolders()
-	return w.digest(w.files) != w.read
+	return w.Digest(w.files) != w.read
 }
 
 // A fingerprint changes when a file is written, replaced, or made to lead elsewhere. The zero one is that of
