@@ -31,6 +31,7 @@ func TestCompletion(t *testing.T) {
 		{"explain --config |", "yaml\nyml\n", yamlOnly},
 		{"explain |", "", noFiles},
 		{"import |", "", files},
+		{"init --output |", "", files},
 		{"replay |", "", files},
 		{"replay --config |", "yaml\nyml\n", yamlOnly},
 		{"status --socket |", "", files},

@@ -81,7 +81,7 @@ func newRoot() *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{flagError(err)} })
 	root.SetVersionTemplate("{{.Version}}\n") // as 'arpfabric version' prints it
 	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
-	root.AddCommand(newRun(), newCheck(), newExplain(), newImport(), newRelease(), newDemo(), newAsk(), newVersion(),
+	root.AddCommand(newRun(), newCheck(), newExplain(), newInit(), newImport(), newRelease(), newDemo(), newAsk(), newVersion(),
 		newSchema(), newMan(),
 		newStatus(), newPorts(), newViolations(), newLookup(), newWatch(), newReload(), newReplay(),
 		newAllocate(), newFree(), newBindings(), newHistory())

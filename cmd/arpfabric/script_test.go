@@ -244,6 +244,7 @@ var masks = []struct {
 	{regexp.MustCompile(`\d{4}-\d\d-\d\dT[0-9:.]+(Z|[-+]\d\d:\d\d)`), "TIME"},
 	{regexp.MustCompile(`\b\d\d:\d\d:\d\d\.\d{6}\b`), "TIME"},
 	{regexp.MustCompile(`\d{4}-\d\d-\d\d \d\d:\d\d:\d\d`), "TIME"},
+	{regexp.MustCompile(`(found at \S+ on )\d{4}-\d\d-\d\d`), "${1}DATE"},
 	{regexp.MustCompile(`\buser \d+, process \d+`), "user UID, process PID"},
 	{regexp.MustCompile(`"uid": \d+`), `"uid": UID`},
 	{latency, "T"},

@@ -14,7 +14,7 @@ import (
 // WriteYAML writes a whole configuration. A comment behind each binding has its origin.
 func (i *Import) WriteYAML(w io.Writer) error {
 	out := bufio.NewWriter(w)
-	fmt.Fprintf(out, "networks:\n  %s:\n    attach: {bridge: %s%s}\n", scalar(i.Network), scalar(i.Bridge), i.vlanKey())
+	fmt.Fprintf(out, "networks:\n  %s:\n    attach: {bridge: %s%s}\n", Scalar(i.Network), Scalar(i.Bridge), i.vlanKey())
 	if i.Subnet.IsValid() {
 		fmt.Fprintf(out, "    subnet: %s\n", i.Subnet)
 	}
@@ -23,7 +23,7 @@ func (i *Import) WriteYAML(w io.Writer) error {
 	}
 	fmt.Fprintln(out, "    registry:")
 	for _, b := range i.Bindings {
-		fmt.Fprintf(out, "      %s: %s # %s\n", b.First, ownerOf(b), b.Origin)
+		fmt.Fprintf(out, "      %s: %s # %s\n", b.First, OwnerYAML(b), b.Origin)
 	}
 	return out.Flush()
 }
@@ -35,18 +35,18 @@ func (i *Import) vlanKey() string {
 	return fmt.Sprintf(", vlan: %d", i.VLAN)
 }
 
-// ownerOf returns the value of an address: a MAC, or a mapping if there is more.
-func ownerOf(b registry.Binding) string {
+// OwnerYAML returns the value of an address in a configuration: a MAC, or a mapping if there is more.
+func OwnerYAML(b registry.Binding) string {
 	mac := fmt.Sprintf("%q", b.MAC)
 	if b.Name == "" && !needsYAML(b) {
 		return mac
 	}
 	value := "mac: " + mac
 	if b.Name != "" {
-		value += ", name: " + scalar(b.Name)
+		value += ", name: " + Scalar(b.Name)
 	}
 	if b.Port != "" {
-		value += ", port: " + scalar(b.Port)
+		value += ", port: " + Scalar(b.Port)
 	}
 	if routes := slices.Collect(b.Routes.All()); len(routes) > 0 {
 		value += ", routes: " + strings.ReplaceAll(fmt.Sprint(routes), " ", ", ")
@@ -60,8 +60,8 @@ func needsYAML(b registry.Binding) bool { return b.Port != "" || b.Routes != reg
 // NeedsYAML reports whether a binding has a port or routes, which [Import.WriteEthers] leaves out.
 func (i *Import) NeedsYAML() bool { return slices.ContainsFunc(i.Bindings, needsYAML) }
 
-// scalar returns a plain name, quoted if YAML would otherwise read it as another type, such as null.
-func scalar(name string) string {
+// Scalar returns a plain name, quoted if YAML would otherwise read it as another type, such as null.
+func Scalar(name string) string {
 	text, err := yaml.Marshal(name)
 	if err != nil {
 		panic(err) // a string can always be written

@@ -72,6 +72,9 @@ func TestSnapshot(t *testing.T) {
 			t.Errorf("master of %s: %q, want %q", name, got, want)
 		}
 	}
+	if got := s.Bridges(); !slices.Equal(got, []string{"br0", "br1"}) {
+		t.Errorf("bridges: %q", got)
+	}
 	if !s.IsBridge("br0") || s.IsBridge("a") || s.IsBridge("none") {
 		t.Error("IsBridge is wrong about br0, a or none")
 	}
@@ -93,6 +96,11 @@ func TestAddresses(t *testing.T) {
 	want := []netip.Addr{netip.MustParseAddr("10.239.0.1"), netip.MustParseAddr("10.239.1.1")}
 	if err != nil || !slices.Equal(got, want) {
 		t.Errorf("%v, %v; want %v", got, err, want)
+	}
+	prefixes, err := link.Prefixes(l)
+	wantPrefixes := []netip.Prefix{netip.MustParsePrefix("10.239.0.1/24"), netip.MustParsePrefix("10.239.1.1/32")}
+	if err != nil || !slices.Equal(prefixes, wantPrefixes) {
+		t.Errorf("%v, %v; want %v", prefixes, err, wantPrefixes)
 	}
 }
 

@@ -32,6 +32,9 @@ type Link struct {
 
 func (l Link) isBridge() bool { return l.kind == "bridge" }
 
+// Kind returns the kind of an interface in the words of ip-link(8): bond, veth, vxlan, ..., or "device" for a network card.
+func (l Link) Kind() string { return l.kind }
+
 // LeadsOutside reports whether an interface is of a kind that usually leads to another network: a network card, a bond, a
 // VXLAN device, ... Virtual machines and containers are behind TAPs and veth pairs.
 func (l Link) LeadsOutside() bool { return l.kind != "tuntap" && l.kind != "veth" }
@@ -109,6 +112,18 @@ func (s Snapshot) FindIndex(index int) (Link, bool) {
 // IsBridge reports whether there is a bridge of that name.
 func (s Snapshot) IsBridge(name string) bool { return s.byName[name].isBridge() }
 
+// Bridges returns the names of all bridges, sorted.
+func (s Snapshot) Bridges() []string {
+	var names []string
+	for name, l := range s.byName {
+		if l.isBridge() {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
 // Members returns the members of a bridge, sorted by name. It returns none if there is no bridge of that name.
 func (s Snapshot) Members(bridge string) []Link {
 	b, ok := s.byName[bridge]
@@ -132,17 +147,28 @@ func (s Snapshot) MasterOf(name string) string {
 
 // Addresses returns the IPv4 addresses of an interface.
 func Addresses(l Link) ([]netip.Addr, error) {
+	prefixes, err := Prefixes(l)
+	var addrs []netip.Addr
+	for _, p := range prefixes {
+		addrs = append(addrs, p.Addr())
+	}
+	return addrs, err
+}
+
+// Prefixes returns the IPv4 addresses of an interface with the prefix lengths of their subnets.
+func Prefixes(l Link) ([]netip.Prefix, error) {
 	list, err := netlink.AddrList(&netlink.GenericLink{LinkAttrs: netlink.LinkAttrs{Index: l.Index}}, unix.AF_INET)
 	if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
 		return nil, fmt.Errorf("listing the addresses of %s over netlink: %w", l.Name, err)
 	}
-	var addrs []netip.Addr
+	var prefixes []netip.Prefix
 	for _, a := range list {
 		if addr, ok := netip.AddrFromSlice(a.IP.To4()); ok {
-			addrs = append(addrs, addr)
+			bits, _ := a.Mask.Size()
+			prefixes = append(prefixes, netip.PrefixFrom(addr, bits))
 		}
 	}
-	return addrs, nil
+	return prefixes, nil
 }
 
 // Forwards reports whether the host forwards IPv4 that it receives by an interface. It returns true if it cannot find out.
