@@ -293,8 +293,8 @@ func (f *File) History(q HistoryQuery) ([]Change, error) {
 	var found []Change
 	for _, j := range journals {
 		defer j.Close()
-		_, err := readLines(j, splitCompleteLines, func(_ int, line string) {
-			if c, err := parseChange(line); err == nil && q.matches(c) {
+		_, err := readLines(j, splitCompleteLines, func(_ int, line []byte) {
+			if c, err := parseChange(string(line)); err == nil && q.matches(c) {
 				found = append(found, c)
 			}
 			if len(found) >= 2*q.Limit {

@@ -94,7 +94,8 @@ func appendTime(line []byte, key string, at time.Time) []byte {
 	return at.UTC().AppendFormat(append(append(append(line, ' '), key...), '='), time.RFC3339)
 }
 
-// parseChange parses a line, which must not be empty. A held address is a change of the kind "held".
+// parseChange parses a line, which must not be empty. A held address is a change of the kind "held". The name of its
+// network is a part of the line; the other texts are not, so that they do not keep the line in memory.
 func parseChange(line string) (c Change, err error) {
 	verb, rest := cutWord(line)
 	network, rest := cutWord(rest)
@@ -105,7 +106,7 @@ func parseChange(line string) (c Change, err error) {
 	default:
 		return c, fmt.Errorf("unknown word %q: a line begins with %s or %s", verb, Allocate, heldVerb)
 	}
-	c.Network = strings.Clone(network) // not a part of the line, which would then stay in memory
+	c.Network = network
 	if c.Address, err = netip.ParseAddr(address); err != nil || !c.Address.Is4() {
 		return c, fmt.Errorf("%q is not an IPv4 address", address)
 	}
@@ -138,13 +139,24 @@ func (a Allocation) Check() error {
 }
 
 // cutWord returns the first word of a line and the rest.
-func cutWord(line string) (word, rest string) {
-	line = strings.TrimLeft(line, " \t")
-	if end := strings.IndexAny(line, " \t"); end >= 0 {
-		return line[:end], strings.TrimLeft(line[end:], " \t")
+func cutWord[T string | []byte](line T) (word, rest T) {
+	line = trimSpaces(line)
+	for i := range len(line) {
+		if isSpace(line[i]) {
+			return line[:i], trimSpaces(line[i:])
+		}
 	}
-	return line, ""
+	return line, line[len(line):]
 }
+
+func trimSpaces[T string | []byte](line T) T {
+	for len(line) > 0 && isSpace(line[0]) {
+		line = line[1:]
+	}
+	return line
+}
+
+func isSpace(c byte) bool { return c == ' ' || c == '\t' }
 
 // set sets a field by its key.
 func (c *Change) set(key, value string) (err error) {

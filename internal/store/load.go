@@ -11,7 +11,6 @@ import (
 	"os"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/arpfabric/arpfabric/responder/registry"
 )
@@ -24,6 +23,9 @@ const explanation = "# The allocations of arpfabric. Edit this file only while a
 
 // load reads the files into the table.
 func (f *File) load() (err error) {
+	if err := f.reserve(); err != nil {
+		return err
+	}
 	// An editor may have left out the end of the last line of this file, but it is never cut off.
 	if _, err = f.read(allocationsName, bufio.ScanLines, f.loadAllocation); err != nil {
 		return err
@@ -37,9 +39,36 @@ func (f *File) load() (err error) {
 	return err
 }
 
+// reserve makes the tables of networks as large as the file of all allocations needs them. If they grew one by one, most
+// of the time of loading would go into copying them.
+func (f *File) reserve() error {
+	type size struct{ allocations, names int }
+	sizes := map[string]*size{}
+	_, err := f.read(allocationsName, bufio.ScanLines, func(line []byte) error {
+		verb, rest := cutWord(line)
+		if Kind(verb) != Allocate {
+			return nil
+		}
+		network, rest := cutWord(rest)
+		s := sizes[string(network)]
+		if s == nil {
+			s = &size{}
+			sizes[string(network)] = s
+		}
+		if s.allocations++; bytes.Contains(rest, []byte(" name=")) {
+			s.names++
+		}
+		return nil
+	})
+	for name, s := range sizes {
+		f.table.networks[name] = newNetworkTable(name, s.allocations, s.names)
+	}
+	return err
+}
+
 // read calls do for each line of a file, and records the problems. It returns the size of the lines. A file that is not
 // there is empty.
-func (f *File) read(name string, split bufio.SplitFunc, do func(line string) error) (size int64, err error) {
+func (f *File) read(name string, split bufio.SplitFunc, do func(line []byte) error) (size int64, err error) {
 	in, err := f.disk.open(name, os.O_RDONLY)
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0, nil
@@ -48,7 +77,7 @@ func (f *File) read(name string, split bufio.SplitFunc, do func(line string) err
 		return 0, err
 	}
 	defer in.Close()
-	return readLines(in, split, func(number int, line string) {
+	return readLines(in, split, func(number int, line []byte) {
 		if err := do(line); err != nil {
 			f.problems = append(f.problems, fmt.Sprintf("%s:%d: %s", f.disk.path(name), number, err))
 		}
@@ -56,18 +85,18 @@ func (f *File) read(name string, split bufio.SplitFunc, do func(line string) err
 }
 
 // loadAllocation takes a line of the file of all allocations.
-func (f *File) loadAllocation(line string) error {
-	if text, ok := strings.CutPrefix(line, header); ok {
-		revision, err := strconv.ParseUint(strings.TrimSpace(text), 10, 64)
+func (f *File) loadAllocation(line []byte) error {
+	if text, ok := bytes.CutPrefix(line, []byte(header)); ok {
+		revision, err := strconv.ParseUint(string(bytes.TrimSpace(text)), 10, 64)
 		if err != nil {
 			return fmt.Errorf("%q is not a revision; reading all changes of the journal again", text)
 		}
 		f.written = revision
 		return nil
 	}
-	err := f.addAllocation(line)
+	err := f.addAllocation(string(line))
 	if err != nil {
-		f.kept = append(f.kept, strings.Clone(line))
+		f.kept = append(f.kept, string(line))
 	}
 	return err
 }
@@ -94,13 +123,13 @@ func (f *File) addAllocation(line string) error {
 	if c.Revision == 0 { // an operator has written the line
 		c.Revision = f.written
 	}
-	f.table.set(c.Allocation)
+	f.table.add(c.Allocation)
 	return nil
 }
 
 // loadChange takes a line of a journal.
-func (f *File) loadChange(line string) error {
-	c, err := parseChange(line)
+func (f *File) loadChange(line []byte) error {
+	c, err := parseChange(string(line))
 	switch {
 	case err != nil:
 		return err
@@ -137,8 +166,9 @@ func (f *File) writeAll(to io.Writer) error {
 	return out.Flush() // returns the first error of all writes
 }
 
-// readLines calls do for each line, except empty ones and comments, with its number. It returns the size of all lines.
-func readLines(r io.Reader, split bufio.SplitFunc, do func(number int, line string)) (size int64, err error) {
+// readLines calls do for each line, except empty ones and comments, with its number. Do must not keep the line. It
+// returns the size of all lines.
+func readLines(r io.Reader, split bufio.SplitFunc, do func(number int, line []byte)) (size int64, err error) {
 	lines := bufio.NewScanner(r)
 	lines.Buffer(make([]byte, 0, 64<<10), 1<<20)
 	lines.Split(func(data []byte, atEOF bool) (advance int, token []byte, err error) {
@@ -147,8 +177,8 @@ func readLines(r io.Reader, split bufio.SplitFunc, do func(number int, line stri
 		return advance, token, err
 	})
 	for number := 1; lines.Scan(); number++ {
-		line := strings.TrimSpace(lines.Text())
-		if line != "" && !strings.HasPrefix(line, "#") {
+		line := bytes.TrimSpace(lines.Bytes())
+		if len(line) > 0 && line[0] != '#' {
 			do(number, line)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/arpfabric/arpfabric/responder/registry"
@@ -18,11 +19,12 @@ type Table struct {
 }
 
 type networkTable struct {
+	name    string
 	entries map[registry.IPv4]entry
 	names   map[string]registry.IPv4
 	held    map[registry.IPv4]Held
-	queue   []freed              // the held addresses, those freed first at the beginning; some are not held any more
-	macs    map[registry.MAC]int // the number of entries and held addresses that have a MAC
+	queue   []freed                // the held addresses, those freed first at the beginning; some are not held any more
+	macs    map[registry.MAC]int32 // the number of entries and held addresses that have a MAC
 }
 
 // An entry is an allocation without its network and address. It is small, because there may be millions.
@@ -39,13 +41,19 @@ func newTable() *Table { return &Table{networks: map[string]*networkTable{}} }
 func (t *Table) network(name string) *networkTable {
 	n := t.networks[name]
 	if n == nil {
-		n = &networkTable{
-			entries: map[registry.IPv4]entry{}, names: map[string]registry.IPv4{},
-			held: map[registry.IPv4]Held{}, macs: map[registry.MAC]int{},
-		}
-		t.networks[name] = n
+		n = newNetworkTable(name, 0, 0)
+		t.networks[n.name] = n
 	}
 	return n
+}
+
+// newNetworkTable returns a table with room for allocations, some of them with a name.
+func newNetworkTable(name string, allocations, names int) *networkTable {
+	return &networkTable{
+		name:    strings.Clone(name),
+		entries: make(map[registry.IPv4]entry, allocations), macs: make(map[registry.MAC]int32, allocations),
+		names: make(map[string]registry.IPv4, names), held: map[registry.IPv4]Held{},
+	}
 }
 
 // Get returns the allocation of an address, which must be IPv4.
@@ -118,6 +126,11 @@ func (t *Table) sortQueues() {
 
 func (n *networkTable) put(ip registry.IPv4, e entry) {
 	n.remove(ip)
+	n.add(ip, e)
+}
+
+// add adds an allocation of an address that is not allocated.
+func (n *networkTable) add(ip registry.IPv4, e entry) {
 	n.release(ip)
 	if e.name != "" {
 		n.names[e.name] = ip
@@ -208,12 +221,26 @@ func (t *Table) apply(c Change) {
 }
 
 func (t *Table) set(a Allocation) {
+	n := t.network(a.Network)
+	a.Network = n.name // for the expiry
+	n.put(registry.IPv4Of(a.Address), entryOf(a))
+	t.expiries.add(t, a)
+}
+
+// add adds an allocation of an address that is not allocated.
+func (t *Table) add(a Allocation) {
+	n := t.network(a.Network)
+	a.Network = n.name
+	n.add(registry.IPv4Of(a.Address), entryOf(a))
+	t.expiries.add(t, a)
+}
+
+func entryOf(a Allocation) entry {
 	e := entry{mac: a.MAC, name: a.Name, port: a.Port, revision: a.Revision}
 	if !a.Expires.IsZero() {
 		e.expires = a.Expires.Unix()
 	}
-	t.network(a.Network).put(registry.IPv4Of(a.Address), e)
-	t.expiries.add(t, a)
+	return e
 }
 
 func (e entry) allocation(network string, addr netip.Addr) Allocation {
