@@ -19,6 +19,7 @@ type Config struct {
 	Networks []Network         // at least one, sorted by name
 	API      API
 	Metrics  Metrics
+	Page     Page
 	Log      Log
 	Store    Store
 }
@@ -168,6 +169,12 @@ const DefaultSocket = "/run/arpfabric/api.sock"
 // Metrics is the configuration of the metrics for Prometheus.
 type Metrics struct {
 	Listen string // host:port; "" for no metrics
+}
+
+// Page is the configuration of the page that shows the running fabric in a browser.
+type Page struct {
+	Listen    string // host:port; "" for no page
+	TokenFile string // the path of the file with the token that the page asks for; "" for none
 }
 
 // Log is the configuration of the log, which goes to standard error.

@@ -29,7 +29,7 @@ func (r *report) convert(raw *rawConfig) *Config {
 	if len(raw.Networks) == 0 && !raw.broken {
 		c.add(place{line: raw.line, path: "networks"}, "no networks; a configuration needs at least one")
 	}
-	config := &Config{Path: r.file, API: c.api(raw.API), Metrics: c.metrics(raw.Metrics), Log: toLog(raw.Log),
+	config := &Config{Path: r.file, API: c.api(raw.API), Metrics: c.metrics(raw.Metrics), Page: c.page(raw.Page), Log: toLog(raw.Log),
 		Store: c.store(raw.Store)}
 	for _, name := range inFileOrder(raw.Networks) {
 		config.Networks = append(config.Networks, c.network(name, raw.Networks[name]))

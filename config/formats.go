@@ -90,6 +90,16 @@ var rules = map[reflect.Type][]string{
 			]
 		}`,
 	},
+	reflect.TypeFor[rawPage](): {
+		`{
+			"if": {"required": ["listen"], "properties": {"listen": {"not": {"const": "off"}}}},
+			"then": {
+				"if": {"not": {"required": ["token_file"]}},
+				"then": {"properties": {"listen": {"pattern": "^((127\\.[0-9.]+|localhost|\\[.*\\]):.*)$"}}}
+			},
+			"else": {"properties": {"token_file": false}}
+		}`,
+	},
 	reflect.TypeFor[rawTAP](): {`{"type": "object", "required": ["name"]}`},
 	reflect.TypeFor[rawBinding](): {
 		`{

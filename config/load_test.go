@@ -69,6 +69,7 @@ networks:
 api: {socket: /run/lab.sock, group: netadmin, writers: netops}
 store: {folder: off}
 metrics: {listen: "127.0.0.1:9642"}
+page: {listen: ":9643", token_file: page.token}
 `)
 	want := &Config{
 		Path:  "lab.yaml",
@@ -102,6 +103,7 @@ metrics: {listen: "127.0.0.1:9642"}
 		},
 		API:     API{Socket: "/run/lab.sock", Group: "netadmin", Writers: "netops"},
 		Metrics: Metrics{Listen: "127.0.0.1:9642"},
+		Page:    Page{Listen: ":9643", TokenFile: "page.token"},
 		Log:     Log{Level: slog.LevelWarn, Format: JSON},
 	}
 	diffConfigs(t, want, got)

@@ -15,6 +15,7 @@ type rawConfig struct {
 	Networks map[string]*rawNetwork `yaml:"networks"`
 	API      rawAPI                 `yaml:"api"`
 	Metrics  rawMetrics             `yaml:"metrics"`
+	Page     rawPage                `yaml:"page"`
 	Log      rawLog                 `yaml:"log"`
 	Store    rawStore               `yaml:"store"`
 }
@@ -34,6 +35,12 @@ type rawStore struct {
 type rawMetrics struct {
 	place
 	Listen value `yaml:"listen" format:"listen" default:"off"`
+}
+
+type rawPage struct {
+	place
+	Listen    value `yaml:"listen" format:"listen" default:"off"`
+	TokenFile value `yaml:"token_file" format:"file"`
 }
 
 type rawLog struct {

@@ -27,10 +27,11 @@ var heldElsewhere = map[string]string{
 	"Status: \"2 networks, 5 bindings\"":                     "packaging/test, of one network",
 	"09:14:02.118457 1200 events were lost: there were too":  "TestEvent of internal/show, except for the time",
 	"watching lab (vpc on bridge br0), port vnet1; Ctrl-C":   "TestWatching and TestTally of internal/show, with other values",
-	"[Service]":                       "no test: it is for systemd",
-	"guest ── vnet2":                  "no test: it is a picture",
-	"networks: vpc: driver_opts:":     "no test: it is for Compose",
-	"metrics: listen: 127.0.0.1:9642": "the page of the configuration, which has the same block",
+	"[Service]":                                             "no test: it is for systemd",
+	"guest ── vnet2":                                        "no test: it is a picture",
+	"networks: vpc: driver_opts:":                           "no test: it is for Compose",
+	"page: listen: 192.0.2.10:9643":                         "TestLoad of config, which has the same keys",
+	"metrics: listen: 127.0.0.1:9642":                       "the page of the configuration, which has the same block",
 	"# yaml-language-server: $schema=arpfabric.schema.json": "config/reference.yaml, which begins with this line",
 }
 

@@ -19,6 +19,8 @@ type Status struct {
 	Guard         Guard         `json:"guard"`
 	Store         *Store        `json:"store,omitzero"` // of the allocations; absent if nothing was allocated yet
 
+	Page *Page `json:"page,omitzero"` // for browsers; absent if the configuration has none
+
 	// Reasons counts the verdicts on frames by reason, on all current ports.
 	Reasons map[string]uint64 `json:"reasons"`
 	Refused uint64            `json:"refused"` // frames that were not on the allow-list, on all current ports
@@ -79,6 +81,12 @@ type Store struct {
 
 	// OtherNetworks are the networks that have allocations, but are not in the configuration.
 	OtherNetworks []string `json:"other_networks,omitzero"`
+}
+
+// Page is where the page for browsers is.
+type Page struct {
+	URL   string `json:"url,omitzero"`   // for a browser on this machine
+	Error string `json:"error,omitzero"` // why there is none; absent if there is
 }
 
 // Guard is the state of the guard, the rules in the kernel.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	"github.com/arpfabric/arpfabric/config"
@@ -26,6 +27,7 @@ type daemon struct {
 	reloader    *reload.Reloader
 	allocations *allocations
 	started     time.Time
+	page        atomic.Pointer[api.Page] // nil if the configuration has none
 }
 
 // Run runs the fabric of a configuration in this network namespace until ctx ends, and returns nil then. It reads the
@@ -84,6 +86,9 @@ func (d *daemon) run(ctx context.Context, cfg *config.Config, signals <-chan os.
 		server := api.NewServer(d)
 		if l := d.openAPI(cfg.API); l != nil {
 			tasks.Go(func() error { d.serveAPI(ctx, server, l, cfg.API.Writers); return nil })
+		}
+		if p := d.openPage(cfg.Page); p != nil {
+			tasks.Go(func() error { d.servePage(ctx, cfg.Page, p, server.ReadOnly()); return nil })
 		}
 		tasks.Go(func() error { d.allocations.run(ctx); return nil })
 		tasks.Go(func() error { d.allocations.sources.run(ctx); return nil })

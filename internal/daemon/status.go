@@ -30,6 +30,7 @@ func (d *daemon) Status() api.Status {
 		Networks:      d.networks(ports),
 		Guard:         api.Guard{Reinstalled: troubles.Reinstalled},
 		Store:         d.allocations.status(),
+		Page:          d.page.Load(),
 		Reasons:       map[string]uint64{},
 		Violations: api.Violations{
 			Records: d.fabric.Violations().Len(), Forgotten: d.fabric.Violations().Forgotten(),

@@ -54,7 +54,8 @@ func needRestart(current, next *config.Config) []string {
 		name    string
 		changed bool
 	}{
-		{"api", next.API != current.API}, {"metrics", next.Metrics != current.Metrics}, {"log", next.Log != current.Log},
+		{"api", next.API != current.API}, {"metrics", next.Metrics != current.Metrics}, {"page", next.Page != current.Page},
+		{"log", next.Log != current.Log},
 		{"store", next.Store != current.Store},
 	} {
 		if key.changed {

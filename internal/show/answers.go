@@ -31,6 +31,9 @@ func (o *Output) Status(s api.Status, now time.Time) error {
 	if s.Store != nil {
 		fmt.Fprintf(o.w, "store %s, allocations: %d\n", s.Store.Folder, s.Store.Allocations)
 	}
+	if s.Page != nil && s.Page.URL != "" {
+		fmt.Fprintf(o.w, "page %s\n", s.Page.URL)
+	}
 	io.WriteString(o.w, "\n")
 	rows := [][]string{{"NETWORK", "MODE", "ATTACHED TO", "GUARD", "BINDINGS", "PORTS"}}
 	for _, n := range s.Networks {
@@ -46,7 +49,7 @@ func (o *Output) Status(s api.Status, now time.Time) error {
 	if err := o.sources(s, now); err != nil {
 		return err
 	}
-	for _, problem := range networkProblems(s) {
+	for _, problem := range slices.Concat(networkProblems(s), pageProblems(s)) {
 		if err := o.Line(problem); err != nil {
 			return err
 		}
@@ -94,6 +97,7 @@ func Problems(s api.Status) []string {
 				"network; give it its name again, or see arpfabric bindings --network %s", network, network))
 		}
 	}
+	problems = append(problems, pageProblems(s)...)
 	if s.Configuration.LastError != "" {
 		first, _, _ := strings.Cut(s.Configuration.LastError, "\n")
 		problems = append(problems, "the last reload failed: "+first)
@@ -126,6 +130,13 @@ func sourceProblems(network string, s api.SourceState) (problems []string) {
 		problems = append(problems, fmt.Sprintf("network %s: the source %s has an entry that is no binding: %s", network, s.Kind, entry))
 	}
 	return problems
+}
+
+func pageProblems(s api.Status) []string {
+	if s.Page == nil || s.Page.Error == "" {
+		return nil
+	}
+	return []string{"the page is not available until the next start: " + s.Page.Error}
 }
 
 // Health writes the problems, or "ok" if there is none.
