@@ -5,17 +5,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/arpfabric/arpfabric/config"
 	"github.com/arpfabric/arpfabric/internal/api"
 	"github.com/arpfabric/arpfabric/internal/lab"
 	"github.com/arpfabric/arpfabric/internal/lab/labtest"
-	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 )
 
@@ -115,69 +112,6 @@ func TestAllocatedGuest(t *testing.T) {
 	_, err = client.FreeBinding(context.Background(), "lab", b.First, b.Revision)
 	labtest.Must(t, err)
 	web.expect(false)
-}
-
-// TestAllocateUnderLoad allocates and frees by eight callers at once, while a guest asks for their addresses: it gets the
-// MAC of an allocation from the acknowledgement on, and no answer after the address is freed.
-func TestAllocateUnderLoad(t *testing.T) {
-	s := newStage(t)
-	startRun(t, onBridge("    allocation: {hold: 0s}\nstore: {folder: "+filepath.Join(t.TempDir(), "store")+"}\n"))
-	client := api.NewClient(config.DefaultSocket)
-	labtest.Eventually(t, "the fabric answers", func() bool { _, err := client.Status(context.Background()); return err == nil })
-	var callers errgroup.Group
-	for n := range 8 {
-		callers.Go(func() error { return allocateAndFree(client, s.app, fmt.Sprintf("10.239.%d.0/24", n+1), 20) })
-	}
-	labtest.Must(t, callers.Wait())
-}
-
-// allocateAndFree allocates addresses of a range that nobody else uses, each after the one before is freed.
-func allocateAndFree(client *api.Client, app *guest, from string, times int) error {
-	for range times {
-		b, err := client.Allocate(context.Background(), "lab", api.NewAllocation{From: from})
-		if err != nil {
-			return err
-		}
-		mac, err := ask(app, b.First.String())
-		if err != nil || mac != b.MAC {
-			return fmt.Errorf("%s is allocated to %s, and the answer is %s (%v)", b.First, b.MAC, mac, err)
-		}
-		if _, err = client.FreeBinding(context.Background(), "lab", b.First, b.Revision); err != nil {
-			return err
-		}
-		if _, err := ask(app, "10.239.0.1"); err != nil { // so that the answers to all requests before are here
-			return err
-		}
-		before := len(answersFor(app, b.First))
-		if err := app.Send(app.request(b.First.String())); err != nil {
-			return err
-		}
-		if _, err := ask(app, "10.239.0.1"); err != nil { // an answer to the request before would be here, too
-			return err
-		}
-		if n := len(answersFor(app, b.First)); n != before {
-			return fmt.Errorf("%s is answered after it was freed", b.First)
-		}
-	}
-	return nil
-}
-
-// ask sends a request, and returns the MAC in the next answer.
-func ask(app *guest, target string) (mac string, err error) {
-	addr := netip.MustParseAddr(target)
-	before := len(answersFor(app, addr))
-	for range 500 {
-		if err := app.Send(app.request(target)); err != nil {
-			return "", err
-		}
-		for range 20 {
-			if answers := answersFor(app, addr); len(answers) > before {
-				return net.HardwareAddr(answers[len(answers)-1][22:28]).String(), nil
-			}
-			time.Sleep(time.Millisecond)
-		}
-	}
-	return "", errors.New("no answer")
 }
 
 // answersFor returns the answers that a guest has got for an address.
