@@ -13,8 +13,8 @@ func newDemo() *cobra.Command {
 		Short: "Show the ARP of a VPC's guests, and of a plain bridge's, on a temporary bridge",
 		Long: "Build a bridge with three guests in new network namespaces, run the fabric on it, and send the requests of\n" +
 			"a capture from a real VPC. Print the frames that each guest sends and receives: in vpc mode, in classic\n" +
-			"mode, and a comparison. The demo takes some seconds, does not change the machine's own network, and removes\n" +
-			"everything at its end.\n\n" +
+			"mode, and a comparison. Then allocate an address to a guest that has none. The demo takes some seconds, does\n" +
+			"not change the machine's own network, and removes everything at its end.\n\n" +
 			"It needs no privilege. It exits with 1 if a guest receives other frames than in the captures.",
 		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -30,6 +30,14 @@ func (l line) String() string {
 	return "received " + l.text
 }
 
+// direction returns the character that the report has for the direction.
+func (l line) direction() rune {
+	if l.sent {
+		return '>'
+	}
+	return '<'
+}
+
 // expected returns the correct result of a mode, without times.
 func expected(mode config.Mode) result {
 	r := result{mode: mode, lines: map[string][]line{}, verdicts: map[responder.Reason]uint64{}}
@@ -102,4 +110,35 @@ func (got result) compareVerdicts(want result) []string {
 		}
 	}
 	return wrong
+}
+
+// expectedHappenings returns what happens in the part about allocation, without times.
+func expectedHappenings() (all []happening) {
+	for _, a := range acts {
+		if a.command != "" {
+			all = append(all, happening{line: line{text: a.command}})
+		}
+		all = append(all, happening{a.from.Name, line{sent: true, text: a.sent}})
+		if a.answer != "" {
+			all = append(all, happening{a.from.Name, line{text: a.answer}})
+		}
+	}
+	return all
+}
+
+// checkHappenings returns an error with the first difference.
+func checkHappenings(got []happening) error {
+	want := expectedHappenings()
+	text := func(all []happening, i int) string {
+		if i < len(all) {
+			return all[i].String()
+		}
+		return "nothing"
+	}
+	for i := range max(len(got), len(want)) {
+		if g, w := text(got, i), text(want, i); g != w {
+			return fmt.Errorf("the allocation differs from what was expected:\n  line %d: %s; expected: %s", i+1, g, w)
+		}
+	}
+	return nil
 }

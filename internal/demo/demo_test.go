@@ -239,6 +239,40 @@ func TestCheck(t *testing.T) {
 	}
 }
 
+// TestCheckHappenings changes what happens in the part about allocation.
+func TestCheckHappenings(t *testing.T) {
+	if err := checkHappenings(expectedHappenings()); err != nil {
+		t.Error(err)
+	}
+	for _, tt := range []struct {
+		name   string
+		change func([]happening) []happening
+		want   string
+	}{
+		{
+			"web is answered for before it has an address",
+			func(all []happening) []happening { return slices.Insert(all, 1, all[5]) },
+			"line 2: app received ARP, Reply 10.239.0.2 is-at 02:00:02:de:54:a8, length 46; expected: $ arpfabric allocate",
+		},
+		{
+			"another guest receives a request",
+			func(all []happening) []happening {
+				return append(all, happening{"db", line{text: askForWeb}})
+			},
+			"line 9: db received ARP, Request who-has 10.239.0.2 tell 10.239.0.101, length 28; expected: nothing",
+		},
+		{
+			"no answer for web",
+			func(all []happening) []happening { return slices.Delete(all, 5, 6) },
+			"line 6: $ arpfabric free web; expected: app received ARP, Reply",
+		},
+	} {
+		if err := checkHappenings(tt.change(expectedHappenings())); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: got %v, want %s", tt.name, err, tt.want)
+		}
+	}
+}
+
 // TestModesDiffer checks that check tells the modes apart.
 func TestModesDiffer(t *testing.T) {
 	s := expected(config.Classic)

@@ -52,12 +52,19 @@ func printResult(out io.Writer, r result) {
 			fmt.Fprintln(out, "             nothing")
 		}
 		for _, l := range r.lines[g.Name] {
-			direction := '<'
-			if l.sent {
-				direction = '>'
-			}
-			fmt.Fprintf(out, "    %6.3f %c %s\n", l.at.Seconds(), direction, l.text)
+			fmt.Fprintf(out, "    %6.3f %c %s\n", l.at.Seconds(), l.direction(), l.text)
 		}
+	}
+}
+
+// printHappenings prints commands and frames as they happened.
+func printHappenings(out io.Writer, all []happening) {
+	for _, h := range all {
+		if h.guest == "" {
+			fmt.Fprintf(out, "\n    %6.3f $ %s\n", h.at.Seconds(), h.text)
+			continue
+		}
+		fmt.Fprintf(out, "    %6.3f %s %c %s\n", h.at.Seconds(), h.guest, h.direction(), h.text)
 	}
 }
 

@@ -42,6 +42,9 @@ func Run(ctx context.Context, out io.Writer) error {
 	if err := check(vpc, classic); err != nil {
 		return err
 	}
+	if err := t.runAllocation(ctx, out); err != nil {
+		return err
+	}
 	printSuccess(out)
 	return nil
 }

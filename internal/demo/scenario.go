@@ -12,7 +12,10 @@ import (
 	"github.com/mdlayher/ethernet"
 )
 
-const bridge = "br0"
+const (
+	bridge  = "br0"
+	network = "lab"
+)
 
 // configuration is the whole configuration of the fabric; %s is the mode.
 const configuration = `networks:
