@@ -124,6 +124,32 @@ func answersFor(g *guest, addr netip.Addr) (all [][]byte) {
 	return all
 }
 
+// TestCurl plays the calls of curl in docs/allocation.md, with a fabric.
+func TestCurl(t *testing.T) {
+	labtest.NeedProgram(t, "curl")
+	newStage(t)
+	startRun(t, onBridge("    subnet: 10.239.0.0/24\n    gateway: 10.239.0.1\nstore: {folder: "+filepath.Join(t.TempDir(), "store")+"}\n"))
+	client := api.NewClient(config.DefaultSocket)
+	labtest.Eventually(t, "the fabric answers", func() bool { _, err := client.Status(context.Background()); return err == nil })
+	r := reader{folder: t.TempDir()}
+	played := 0
+	const page = "../../docs/allocation.md"
+	for _, b := range blocksOf(t, page) {
+		if b.info == "shell-session" {
+			b.info = "console"
+			played++
+		} else if b.info != "sh api" {
+			continue
+		}
+		if err := r.read(b); err != nil {
+			t.Errorf("%s:%d: %v", page, b.line, err)
+		}
+	}
+	if played == 0 {
+		t.Error("no call is on the page")
+	}
+}
+
 // TestAllocateFlags checks that wrong values are mistakes in the command line, and that the message says what is wanted.
 func TestAllocateFlags(t *testing.T) {
 	for _, tt := range []struct{ flag, value, want string }{
