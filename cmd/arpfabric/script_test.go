@@ -253,7 +253,6 @@ var masks = []struct {
 	{regexp.MustCompile(`"version": "[^"]*"`), `"version": "VERSION"`},
 	{regexp.MustCompile(`\(process \d+\)`), "(process PID)"},
 	{regexp.MustCompile(`"pid": \d+`), `"pid": PID`},
-	{regexp.MustCompile(`\b(guest|uplink|host) +\d+`), "$1 INDEX"},
 	{regexp.MustCompile(`"index": \d+`), `"index": INDEX`},
 	{regexp.MustCompile(`\bconfiguration \d+`), "configuration N"},
 	{regexp.MustCompile(`"(generation|failures)": \d+`), `"$1": N`},

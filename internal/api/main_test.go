@@ -102,7 +102,8 @@ func (*fake) Ports() []Port {
 		},
 		{
 			Network: "lab", Name: "vnet3", Index: 9, Kind: GuestPort, MAC: "fe:00:07:de:54:a8",
-			Reasons: map[string]uint64{"answered": 7}, Refused: 5,
+			Reasons: map[string]uint64{"answered": 7}, Refused: 5, LastSeen: &noon,
+			MACs: []LocatedMAC{{MAC: db.MAC, Since: noon, From: "arp", Addresses: []string{"10.239.0.102"}, Name: "db"}},
 		},
 	}
 }

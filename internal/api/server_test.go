@@ -31,7 +31,8 @@ const (
 		`"violations":{"records":2,"forgotten":1},"losses":{"frames":1,"events":2,"strays":3}}`
 	portsJSON = `[{"network":"lab","name":"br0","index":3,"kind":"host","mac":"02:00:00:de:54:a8","reasons":{},"refused":0},` +
 		`{"network":"lab","name":"vnet3","index":9,"kind":"guest","mac":"fe:00:07:de:54:a8","reasons":{"answered":7},` +
-		`"refused":5}]`
+		`"refused":5,"last_seen":"2026-03-02T12:00:00Z","macs":[{"mac":"02:00:07:de:54:a8","since":"2026-03-02T12:00:00Z",` +
+		`"from":"arp","addresses":["10.239.0.102"],"name":"db"}]}]`
 	explanationJSON = `{"network":"lab","summary":"lab: vpc on bridge br0, 3 bindings, guard full","port":"vnet3",` +
 		`"frame":{"text":"ARP, Request who-has 10.239.0.1 tell 10.239.0.102, length 28","from":"","to":"","hex":"ffff"},` +
 		`"action":"drop","reason":"unknown-target",` +

@@ -117,6 +117,10 @@ type Port struct {
 	Reasons map[string]uint64 `json:"reasons"` // number of verdicts by reason
 	Refused uint64            `json:"refused"` // frames that were not on the allow-list
 
+	// LastSeen is when the kernel last received a frame from the port, of any kind. It is absent if there was none since the
+	// fabric started, and with a TAP or a sidecar, where the fabric does not know.
+	LastSeen *time.Time `json:"last_seen,omitzero"`
+
 	// MACs are registered MACs that are behind the port, at most MaxPortMACs. They are absent where the bridge, and not the
 	// fabric, knows the locations: without the full guard.
 	MACs []LocatedMAC `json:"macs,omitzero"`
@@ -130,7 +134,14 @@ type LocatedMAC struct {
 	MAC   string    `json:"mac"`
 	Since time.Time `json:"since"`
 	From  string    `json:"from"` // binding, arp, rarp, ipv4, dhcp, ipv6, or bridge: how the fabric knows it
+
+	// Addresses are those that are bound to the MAC, ranges as FIRST-LAST, at most MaxMACAddresses; absent if there are none.
+	Addresses []string `json:"addresses,omitzero"`
+	Name      string   `json:"name,omitzero"` // of the guest, by the first binding that has one
 }
+
+// MaxMACAddresses is the most addresses that are listed for a MAC of a port.
+const MaxMACAddresses = 20
 
 // Location is the port behind which a MAC is.
 type Location struct {

@@ -15,7 +15,6 @@ import (
 	"github.com/arpfabric/arpfabric/internal/event"
 	"github.com/arpfabric/arpfabric/internal/explain"
 	"github.com/arpfabric/arpfabric/internal/fabric"
-	"github.com/arpfabric/arpfabric/responder"
 	"github.com/arpfabric/arpfabric/responder/registry"
 )
 
@@ -121,36 +120,6 @@ func (d *daemon) sources(n *config.Network) []api.SourceState {
 
 // maxLeftOut is the most entries of a source that the status names.
 const maxLeftOut = 10
-
-var portKinds = map[responder.PortKind]api.PortKind{
-	responder.GuestPort: api.GuestPort, responder.Uplink: api.Uplink, responder.Host: api.Host,
-}
-
-// Ports implements [api.Fabric].
-func (d *daemon) Ports() []api.Port {
-	all, behind := []api.Port{}, d.macsBehind()
-	for _, p := range d.fabric.Counts() {
-		port := api.Port{
-			Network: p.Network, Name: p.Port, Index: p.Index, Kind: portKinds[p.Kind], MAC: p.MAC.String(),
-			Reasons: map[string]uint64{}, Refused: p.Refused, MACs: behind[[2]string{p.Network, p.Port}],
-		}
-		addReasons(port.Reasons, p)
-		all = append(all, port)
-	}
-	return all
-}
-
-// macsBehind returns the MACs behind each port, by network and port.
-func (d *daemon) macsBehind() map[[2]string][]api.LocatedMAC {
-	behind := map[[2]string][]api.LocatedMAC{}
-	for _, l := range d.fabric.Locations() {
-		at := [2]string{l.Network, l.Port}
-		if len(behind[at]) < api.MaxPortMACs {
-			behind[at] = append(behind[at], api.LocatedMAC{MAC: l.MAC.String(), Since: l.Since, From: string(l.From)})
-		}
-	}
-	return behind
-}
 
 // located returns a binding with its location.
 func located(f registries, network string, b registry.Binding) api.Binding {

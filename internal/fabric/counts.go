@@ -3,6 +3,7 @@ package fabric
 import (
 	"cmp"
 	"slices"
+	"time"
 
 	"github.com/arpfabric/arpfabric/internal/datapath"
 	"github.com/arpfabric/arpfabric/responder"
@@ -20,6 +21,10 @@ type PortCounts struct {
 	// Refused is the number of frames of the port that were not on the guard's allow-list. The fabric sees samples of
 	// these, and Verdicts counts only the samples.
 	Refused uint64
+
+	// LastSeen is when the port's last frame entered, of any kind; zero if there was none since the fabric started, and where
+	// the fabric does not know.
+	LastSeen time.Time
 
 	// KernelCounted means that Refused is valid, and that Verdicts includes the frames that only the kernel has
 	// counted.
@@ -57,8 +62,12 @@ func (f *Fabric) Counts() []PortCounts {
 	var all []PortCounts
 	ports := f.ports.Load().all()
 	counters, known := f.kernelCounters(ports)
+	f.updateLastSeen()
 	for _, p := range ports {
 		c := p.read()
+		if p.isSeen() {
+			c.LastSeen = f.seen.of(p.link.Index)
+		}
 		if known && p.isGuarded() {
 			c.add(counters[p.link.Name])
 		}

@@ -38,6 +38,7 @@ type Fabric struct {
 	violations *violation.Table
 	events     event.Stream
 	latency    latency
+	seen       lastSeen
 	serving    atomic.Pointer[[]*connServer]
 	running    atomic.Pointer[[]*network] // the networks of the configuration in force
 	watcher    *watch.Watcher             // watches interfaces; set before ready is closed
@@ -99,6 +100,7 @@ func (f *Fabric) Run(ctx context.Context) error {
 		return err
 	}
 	f.tasks.Go(func() error { f.watchGuard(running); return nil })
+	f.updateLastSeen()
 	close(f.ready)
 	debug.FreeOSMemory() // loading the registries and installing the guard has left much garbage
 	f.tasks.Go(func() error { return f.watcher.Run(running) })

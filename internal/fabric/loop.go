@@ -50,6 +50,7 @@ func (f *Fabric) loop(ctx context.Context, interfaces, fdb <-chan struct{}) erro
 			continue
 		case <-guardCheck.C:
 			f.forgetClones()
+			f.updateLastSeen()
 			// Both, even if the first is not intact.
 			if guard, located := f.guardIsIntact(true), f.checkLocations(); guard && located && !f.isAnyWaiting() {
 				continue

@@ -219,36 +219,45 @@ func age(now, then time.Time) string {
 	return fmt.Sprintf("%dd%dh", d/day, d%day/time.Hour)
 }
 
-// Ports writes a line for each port.
-func (o *Output) Ports(ports []api.Port) error {
-	rows := [][]string{{"NETWORK", "PORT", "KIND", "INDEX", "MACS", "REFUSED", "REASONS"}}
+// Ports writes a line for each port, with ages as of now.
+func (o *Output) Ports(ports []api.Port, now time.Time) error {
+	rows := [][]string{{"NETWORK", "PORT", "KIND", "MACS", "ADDRESSES", "NAMES", "SEEN", "REFUSED", "REASONS"}}
 	for _, p := range ports {
-		var counts []string
-		for _, reason := range byCount(p.Reasons) {
-			counts = append(counts, fmt.Sprintf("%s %d", reason, p.Reasons[reason]))
+		seen := ""
+		if p.LastSeen != nil {
+			seen = age(now, *p.LastSeen) + " ago"
 		}
+		macs, addresses, names := Behind(p)
 		rows = append(rows, []string{
-			p.Network, p.Name, string(p.Kind), strconv.Itoa(p.Index), macsOf(p),
-			strconv.FormatUint(p.Refused, 10), strings.Join(counts, ", "),
+			p.Network, p.Name, string(p.Kind), macs, addresses, names, seen, strconv.FormatUint(p.Refused, 10), listCounts(p.Reasons),
 		})
 	}
-	return o.list(withoutEmptyColumns(rows, "MACS"), "no ports")
+	return o.list(withoutEmptyColumns(rows, "MACS", "ADDRESSES", "NAMES"), "no ports")
 }
 
-// macsOf returns the MACs behind a port, or their number if there are many.
-func macsOf(p api.Port) string {
-	const few = 2
-	switch n := len(p.MACs); {
-	case n == api.MaxPortMACs:
-		return fmt.Sprintf("%d or more", n)
-	case n > few:
-		return strconv.Itoa(n)
-	}
-	var macs []string
+// Behind describes what is behind a port: MACs, addresses and names, or their number if there are many.
+func Behind(p api.Port) (macs, addresses, names string) {
+	var allMACs, allAddresses, allNames []string
 	for _, m := range p.MACs {
-		macs = append(macs, m.MAC)
+		allMACs = append(allMACs, m.MAC)
+		allAddresses = append(allAddresses, m.Addresses...)
+		if m.Name != "" {
+			allNames = append(allNames, m.Name)
+		}
 	}
-	return strings.Join(macs, ", ")
+	if len(p.MACs) == api.MaxPortMACs {
+		return fmt.Sprintf("%d or more", len(p.MACs)), "", ""
+	}
+	return few(allMACs), few(allAddresses), few(allNames)
+}
+
+// few lists words, or returns their number if there are many.
+func few(words []string) string {
+	const most = 2
+	if len(words) > most {
+		return strconv.Itoa(len(words))
+	}
+	return strings.Join(words, ", ")
 }
 
 // Violations writes a line for each violation, with ages as of now.

@@ -143,20 +143,25 @@ func TestAge(t *testing.T) {
 }
 
 func TestPorts(t *testing.T) {
-	expect(t, "no ports\n", func(o *Output) error { return o.Ports(nil) })
-	expect(t, `NETWORK  PORT   KIND    INDEX  REFUSED  REASONS
-lab      br0    host    3      0        -
-lab      eth1   uplink  2      0        not-arp 1
-lab      vnet3  guest   117    5        answered 7, announcement 2, unknown-target 2
+	minute := ago(time.Minute)
+	expect(t, "no ports\n", func(o *Output) error { return o.Ports(nil, now) })
+	expect(t, `NETWORK  PORT   KIND    MACS               ADDRESSES                   NAMES  SEEN      REFUSED  REASONS
+lab      br0    host    -                  -                           -      -         0        -
+lab      eth1   uplink  3                  -                           -      1m0s ago  0        not-arp 1
+lab      vnet3  guest   02:00:07:de:54:a8  10.239.0.102, 10.239.0.112  db     0s ago    5        answered 7, announcement 2, unknown-target 2
 `, func(o *Output) error {
 		return o.Ports([]api.Port{
-			{Network: "lab", Name: "br0", Index: 3, Kind: api.Host},
-			{Network: "lab", Name: "eth1", Index: 2, Kind: api.Uplink, Reasons: map[string]uint64{"not-arp": 1}},
+			{Network: "lab", Name: "br0", Kind: api.Host},
 			{
-				Network: "lab", Name: "vnet3", Index: 117, Kind: api.GuestPort, Refused: 5,
-				Reasons: map[string]uint64{"unknown-target": 2, "answered": 7, "announcement": 2},
+				Network: "lab", Name: "eth1", Kind: api.Uplink, Reasons: map[string]uint64{"not-arp": 1}, LastSeen: &minute,
+				MACs: []api.LocatedMAC{{MAC: "02:00:01:de:54:a8"}, {MAC: "02:00:02:de:54:a8"}, {MAC: "02:00:03:de:54:a8"}},
 			},
-		})
+			{
+				Network: "lab", Name: "vnet3", Kind: api.GuestPort, Refused: 5, LastSeen: &now,
+				Reasons: map[string]uint64{"unknown-target": 2, "answered": 7, "announcement": 2},
+				MACs:    []api.LocatedMAC{{MAC: "02:00:07:de:54:a8", Addresses: []string{"10.239.0.102", "10.239.0.112"}, Name: "db"}},
+			},
+		}, now)
 	})
 }
 
@@ -211,13 +216,13 @@ func TestPortsWithMACs(t *testing.T) {
 		}
 		return p
 	}
-	expect(t, `NETWORK  PORT   KIND   INDEX  MACS                                  REFUSED  REASONS
-lab      vnet0  guest  0      -                                     0        -
-lab      vnet2  guest  0      02:00:00:00:00:00, 02:00:00:00:00:01  0        -
-lab      vnet3  guest  0      3                                     0        -
-lab      vnet9  guest  0      100 or more                           0        -
+	expect(t, `NETWORK  PORT   KIND   MACS                                  SEEN  REFUSED  REASONS
+lab      vnet0  guest  -                                     -     0        -
+lab      vnet2  guest  02:00:00:00:00:00, 02:00:00:00:00:01  -     0        -
+lab      vnet3  guest  3                                     -     0        -
+lab      vnet9  guest  100 or more                           -     0        -
 `, func(o *Output) error {
-		return o.Ports([]api.Port{port("vnet0", 0), port("vnet2", 2), port("vnet3", 3), port("vnet9", api.MaxPortMACs)})
+		return o.Ports([]api.Port{port("vnet0", 0), port("vnet2", 2), port("vnet3", 3), port("vnet9", api.MaxPortMACs)}, now)
 	})
 }
 
@@ -332,7 +337,7 @@ func TestFull(t *testing.T) {
 	outputs := map[string]func(*Output) error{
 		"status":     func(o *Output) error { return o.Status(busy, now) },
 		"quiet":      func(o *Output) error { return o.Status(quiet, now) },
-		"ports":      func(o *Output) error { return o.Ports(nil) },
+		"ports":      func(o *Output) error { return o.Ports(nil, now) },
 		"violations": func(o *Output) error { return o.Violations(nil, now) },
 		"bindings":   func(o *Output) error { return o.Bindings([]api.Binding{db}, time.Now()) },
 		"event":      func(o *Output) error { return o.Event(api.Event{Time: now, Words: "ARP"}) },
