@@ -3,23 +3,13 @@ package config
 import (
 	"fmt"
 	"net/netip"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/arpfabric/arpfabric/responder/registry"
 )
-
-// Store is where allocations are kept.
-type Store struct {
-	Folder string // "" for nowhere: nothing can be allocated
-}
-
-// DefaultStore is the default folder of the store.
-const DefaultStore = "/var/lib/arpfabric"
 
 // Allocation says how addresses of a network are allocated at runtime.
 type Allocation struct {
@@ -132,20 +122,6 @@ func (p MACPattern) String() string {
 		}
 	}
 	return strings.Join(words, ":")
-}
-
-// store converts the place of the store.
-func (c *converter) store(raw rawStore) Store {
-	s := Store{Folder: raw.Folder.text}
-	switch {
-	case raw.Folder.broken || s.Folder == off:
-		return Store{}
-	case s.Folder == "" || strings.ContainsFunc(s.Folder, unicode.IsControl):
-		c.add(raw.Folder.place, "want the path of a folder, or off, not %s", quote(s.Folder))
-	case !filepath.IsAbs(s.Folder): // like registry_files
-		s.Folder = filepath.Join(c.dir, s.Folder)
-	}
-	return s
 }
 
 // allocation converts how addresses are allocated.

@@ -46,7 +46,10 @@ var formats = map[string]schema{
 		Pattern: `^[^\x00-\x20/:%\x7f]{1,15}$`,
 		Not:     &schema{Enum: []any{".", ".."}},
 	},
-	"file": {Type: anyScalar, Pattern: `^[^\x00-\x1f\x7f-\x9f]+$`},
+	"file":      {Type: anyScalar, Pattern: `^[^\x00-\x1f\x7f-\x9f]+$`},
+	"url":       {Type: []string{"string"}, Pattern: `^https?://[^/@]+:[0-9]+/*$`},
+	"keyprefix": {Type: anyScalar, Pattern: `^/`},
+	"host":      {Type: anyScalar, Pattern: networkName.String()},
 	"vlan": {
 		Type:    []string{"integer", "string"},
 		Minimum: 1, Maximum: 4094,
@@ -67,6 +70,15 @@ var rules = map[reflect.Type][]string{
 	reflect.TypeFor[rawConfig](): {
 		`{"type": "object", "required": ["networks"], "properties": {"networks": {"type": "object", "minProperties": 1}}}`,
 	},
+	reflect.TypeFor[rawEtcd](): {
+		`{
+			"type": "object",
+			"required": ["endpoints"],
+			"properties": {"endpoints": {"type": "array", "minItems": 1}},
+			"dependencies": {"user": ["password_file"], "password_file": ["user"]}
+		}`,
+	},
+	reflect.TypeFor[rawTLS](): {`{"dependencies": {"cert": ["key"], "key": ["cert"]}}`},
 	reflect.TypeFor[rawNetwork](): {
 		`{"type": "object", "required": ["attach"]}`,
 		needsBinding, portNeedsBridge, guardNeedsBridge, sidecarNeedsGuard, unknownTargetNeedsUplink,

@@ -29,7 +29,26 @@ type rawAPI struct {
 
 type rawStore struct {
 	place
-	Folder value `yaml:"folder" format:"file" default:"/var/lib/arpfabric"`
+	Folder value    `yaml:"folder" format:"file" default:"/var/lib/arpfabric"`
+	Etcd   *rawEtcd `yaml:"etcd"`
+}
+
+type rawEtcd struct {
+	place
+	Endpoints    []value `yaml:"endpoints" format:"url"`
+	TLS          rawTLS  `yaml:"tls"`
+	User         value   `yaml:"user"`
+	PasswordFile value   `yaml:"password_file" format:"file"`
+	Prefix       value   `yaml:"prefix" format:"keyprefix" default:"/arpfabric"`
+	Host         value   `yaml:"host" format:"host"`
+	AllowEmpty   value   `yaml:"allow_empty" oneof:"false true" default:"false"`
+}
+
+type rawTLS struct {
+	place
+	CA   value `yaml:"ca" format:"file"`
+	Cert value `yaml:"cert" format:"file"`
+	Key  value `yaml:"key" format:"file"`
 }
 
 type rawMetrics struct {

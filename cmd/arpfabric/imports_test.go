@@ -36,6 +36,8 @@ func TestImports(t *testing.T) {
 		{"internal/filewatch", []string{module + "responder", module + "internal", netlink, ruleset}},
 		{"internal/importer", []string{module + "internal", module + "config"}},
 		{"internal/source", []string{module + "internal/fabric", module + "internal/datapath", module + "internal/api", module + "internal/store", ruleset}},
+		{"internal/store/etcd", []string{module + "internal/fabric", module + "internal/daemon", module + "internal/api"}},
+		{"internal/transfer", []string{module + "internal/fabric", module + "internal/daemon", module + "internal/api"}},
 		{"internal/allocate", []string{module + "internal/fabric", module + "internal/api", kernel, "os", "syscall"}},
 		{"internal/cni", []string{module + "internal/fabric", module + "internal/daemon", module + "internal/store"}},
 		{"internal/lab", []string{module + "internal/lab/", "flag", "testing"}},

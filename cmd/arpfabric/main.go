@@ -84,7 +84,7 @@ func newRoot() *cobra.Command {
 	root.AddCommand(newRun(), newCheck(), newExplain(), newInit(), newImport(), newRelease(), newDemo(), newAsk(), newVersion(),
 		newSchema(), newMan(),
 		newStatus(), newPorts(), newViolations(), newLookup(), newWatch(), newReload(), newReplay(),
-		newAllocate(), newFree(), newBindings(), newHistory())
+		newAllocate(), newFree(), newBindings(), newHistory(), newStore())
 	addDefaultCommands(root)
 	return root
 }

@@ -18,7 +18,12 @@ func newRun() *cobra.Command {
 		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error { return daemon.Run(cmd.Context(), path) },
 	}
-	cmd.Flags().StringVarP(&path, "config", "c", defaultConfig(), "the configuration `FILE`")
-	cmd.RegisterFlagCompletionFunc("config", completeYAML)
+	addConfigFlag(cmd, &path)
 	return cmd
+}
+
+// addConfigFlag adds the flag for the configuration.
+func addConfigFlag(cmd *cobra.Command, path *string) {
+	cmd.Flags().StringVarP(path, "config", "c", defaultConfig(), "the configuration `FILE`")
+	cmd.RegisterFlagCompletionFunc("config", completeYAML)
 }

@@ -81,6 +81,17 @@ type Store struct {
 
 	// OtherNetworks are the networks that have allocations, but are not in the configuration.
 	OtherNetworks []string `json:"other_networks,omitzero"`
+
+	Etcd *Etcd `json:"etcd,omitzero"` // absent if only the folder keeps the allocations
+}
+
+// Etcd is the cluster that keeps the allocations for many hosts.
+type Etcd struct {
+	Endpoints []string   `json:"endpoints"`
+	Prefix    string     `json:"prefix"`           // of all keys
+	Host      string     `json:"host"`             // the name of this host
+	Current   *time.Time `json:"current,omitzero"` // when the allocations were last known to be those of etcd; absent for never
+	Error     string     `json:"error,omitzero"`   // why etcd cannot be used; absent if it can
 }
 
 // Page is where the page for browsers is.

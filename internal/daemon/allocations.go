@@ -16,6 +16,7 @@ import (
 	"github.com/arpfabric/arpfabric/internal/allocate"
 	"github.com/arpfabric/arpfabric/internal/fabric"
 	"github.com/arpfabric/arpfabric/internal/store"
+	"github.com/arpfabric/arpfabric/internal/store/etcd"
 	"github.com/arpfabric/arpfabric/responder/registry"
 )
 
@@ -27,7 +28,8 @@ import (
 type allocations struct {
 	log      *slog.Logger
 	fabric   registries
-	folder   string // of the store; "" for none
+	config   config.Store
+	shared   store.Shared // the store, if other hosts change it, too; else nil
 	requests chan *change
 
 	summary atomic.Pointer[summary]
@@ -45,6 +47,8 @@ type allocations struct {
 	reported string                                   // the error of the store that was logged last
 
 	maintainFailed bool // the last time
+
+	retried []store.Address // that others have changed, and which could not be put in force
 }
 
 // registries is the running fabric, as far as allocations need it.
@@ -71,27 +75,31 @@ type changeResult struct {
 // maxBatch is the most changes that are stored together, which takes as long as one.
 const maxBatch = 64
 
-// newAllocations opens the store of a configuration, if something was allocated before. Else the first allocation opens
-// it, so that a fabric that allocates nothing needs no folder. Merge and attach have to be called before
+// newAllocations opens the store of a configuration, if it is shared or something was allocated before. Else the first
+// allocation opens it, so that a fabric that allocates nothing needs no folder. Merge and attach have to be called before
 // run.
 func newAllocations(log *slog.Logger, c config.Store) *allocations {
 	a := &allocations{
-		log: log, folder: c.Folder, requests: make(chan *change),
+		log: log, config: c, requests: make(chan *change),
 		outside: map[string]map[netip.Addr]outsideBinding{}, given: map[string]netip.Addr{},
 		sources: newSources(log), stale: map[string]bool{},
 	}
-	if c.Folder != "" && store.Exists(c.Folder) {
+	switch {
+	case c.Etcd != nil:
+		a.shared = etcd.Open(log, c.Etcd, c.Folder)
+		a.store = a.shared
+	case c.Folder != "" && store.Exists(c.Folder):
 		a.report(a.open())
 	}
 	return a
 }
 
-// open opens the store.
+// open opens the store in the folder.
 func (a *allocations) open() error {
-	if a.folder == "" {
+	if a.config.Folder == "" {
 		return errors.New("the configuration has store.folder: off, so nothing can be allocated")
 	}
-	f, err := store.Open(a.folder)
+	f, err := store.Open(a.config.Folder)
 	if err != nil {
 		return err
 	}
@@ -100,7 +108,7 @@ func (a *allocations) open() error {
 	}
 	f.Remade = func() {
 		a.log.Warn("somebody deleted or moved the files of the store; arpfabric has written them again, and the history may "+
-			"be lost", "folder", a.folder)
+			"be lost", "folder", a.config.Folder)
 	}
 	a.store = f
 	return f.Writable()
@@ -129,7 +137,10 @@ func (a *allocations) run(ctx context.Context) {
 			return
 		case first := <-a.requests:
 			a.apply(ctx, a.gather(first))
+		case <-a.changed():
+			a.receive(ctx)
 		case <-timer.C:
+			a.receive(ctx)
 			a.expire(ctx)
 		}
 		timer.Reset(a.maintain())
@@ -188,8 +199,19 @@ func (a *allocations) apply(ctx context.Context, batch []*change) {
 		}
 		return
 	}
+	a.forgetHeld(time.Now()) // their MACs are free again
+	if a.shared == nil {
+		a.makeTogether(ctx, batch)
+		return
+	}
+	for _, c := range batch {
+		c.done <- a.makeShared(ctx, c)
+	}
+}
+
+// makeTogether makes changes, and stores them together.
+func (a *allocations) makeTogether(ctx context.Context, batch []*change) {
 	now := time.Now()
-	a.forgetHeld(now) // their MACs are free again
 	var changes []store.Change
 	deciders := map[int]*change{} // by the index of their change
 	for _, c := range batch {
@@ -217,7 +239,7 @@ func (a *allocations) ensureOpen(ctx context.Context) error {
 		return nil
 	}
 	err := a.open()
-	if a.folder != "" {
+	if a.config.Folder != "" {
 		a.report(err)
 	}
 	if a.store == nil {
@@ -251,7 +273,7 @@ func (a *allocations) logTakenOver(network string) {
 		addrs = append(addrs, "...")
 	}
 	if n > 0 {
-		a.log.Info("took over the allocations of the store", "folder", a.folder, "network", network, "allocations", n,
+		a.log.Info("took over the allocations of the store", "folder", a.config.Folder, "network", network, "allocations", n,
 			"addresses", strings.Join(addrs, " "))
 	}
 }
@@ -280,7 +302,7 @@ func (a *allocations) state(name string) (*allocate.State, error) {
 	if err != nil {
 		return nil, err
 	}
-	table := store.NewMemory().Table() // empty
+	table := store.NewTable()
 	if a.store != nil {
 		table = a.store.Table()
 	}
@@ -314,12 +336,12 @@ func (a *allocations) commit(ctx context.Context, changes []store.Change) error 
 	if len(changes) == 0 {
 		return nil
 	}
-	if err := a.store.Commit(changes); err != nil {
-		a.report(err)
+	err := a.store.Commit(changes)
+	a.reportCommit(err)
+	if err != nil {
 		return err
 	}
-	a.report(nil)
-	err := a.putChangesInForce(ctx, changes)
+	err = a.putChangesInForce(ctx, changes)
 	if err == nil {
 		return nil
 	}
@@ -376,15 +398,30 @@ func (a *allocations) expire(ctx context.Context) {
 	if len(changes) == 0 {
 		return
 	}
-	err := a.store.Commit(changes)
-	a.report(err)
-	if err != nil {
+	if err := a.commitExpired(changes); err != nil {
 		a.failedAt = now
 	}
 	if err := a.putChangesInForce(ctx, changes); err != nil {
 		a.failedAt = now
 		a.log.Error("an allocation that has expired is still in force", "error", err)
 	}
+}
+
+// commitExpired stores that allocations have expired. In a shared store, another host may have done that, or renewed them.
+func (a *allocations) commitExpired(changes []store.Change) (err error) {
+	if a.shared == nil {
+		err = a.store.Commit(changes)
+		a.report(err)
+		return err
+	}
+	for i := range changes {
+		one := a.shared.Commit(changes[i : i+1])
+		a.reportCommit(one)
+		if one != nil && !errors.Is(one, store.ErrConflict) {
+			err = one
+		}
+	}
+	return err
 }
 
 // maxWait is the longest time between two looks at the clock, which may be set.
@@ -407,10 +444,12 @@ func (a *allocations) maintain() time.Duration {
 	a.forgetHeld(time.Now())
 	next := a.store.Table().NextExpiry()
 	switch wait := time.Until(next); {
+	case len(a.retried) > 0 || time.Since(a.failedAt) < retryExpiry:
+		return retryExpiry
+	case a.shared != nil && (next.IsZero() || wait > retryExpiry):
+		return retryExpiry // for its snapshot
 	case next.IsZero() || wait > maxWait:
 		return maxWait
-	case time.Since(a.failedAt) < retryExpiry:
-		return retryExpiry
 	default:
 		return max(0, wait)
 	}

@@ -79,6 +79,7 @@ func (f *fakeFabric) fail(err error) {
 type session struct {
 	t      *testing.T
 	folder string
+	etcd   string // the key etcd of the store, with a comma before it
 	fabric *fakeFabric
 	*daemon
 	log  *strings.Builder
@@ -93,13 +94,22 @@ networks:
     subnet: 10.239.0.0/24
     registry: {10.239.0.1: "02:00:00:de:54:a8"%s}
     allocation: {hold: 0s}
-store: {folder: store}
+store: {folder: store%s}
 `
 
 // begin starts a session with a store in folder, and with more bindings in the configuration.
 func begin(t *testing.T, folder, more string) *session {
 	t.Helper()
-	s := &session{t: t, folder: folder, fabric: &fakeFabric{}, log: &strings.Builder{}}
+	s := &session{t: t, folder: folder}
+	s.begin(more)
+	return s
+}
+
+// begin starts the session.
+func (s *session) begin(more string) {
+	t := s.t
+	t.Helper()
+	s.fabric, s.log = &fakeFabric{}, &strings.Builder{}
 	cfg := s.load(more)
 	log := slog.New(slog.NewTextHandler(s.log, nil))
 	a := newAllocations(log, cfg.Store)
@@ -114,13 +124,12 @@ func begin(t *testing.T, folder, more string) *session {
 	tasks.Go(func() { a.sources.run(ctx) })
 	s.stop = sync.OnceFunc(func() { cancel(); tasks.Wait(); a.close() })
 	t.Cleanup(s.stop)
-	return s
 }
 
 func (s *session) load(more string) *config.Config {
 	s.t.Helper()
 	path := filepath.Join(s.folder, "lab.yaml")
-	labtest.Must(s.t, os.WriteFile(path, fmt.Appendf(nil, yaml, more), 0o600))
+	labtest.Must(s.t, os.WriteFile(path, fmt.Appendf(nil, yaml, more, s.etcd), 0o600))
 	cfg, err := config.Load(path)
 	labtest.Must(s.t, err)
 	return cfg

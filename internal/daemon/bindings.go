@@ -281,7 +281,19 @@ func (a *allocations) summarize() {
 }
 
 // status returns the state of the store, or nil if it is not open. findings has its errors.
-func (a *allocations) status() *api.Store { return a.summary.Load().store }
+func (a *allocations) status() *api.Store {
+	s := a.summary.Load().store
+	if s == nil || a.shared == nil {
+		return s
+	}
+	now, e := *s, a.config.Etcd
+	h := a.shared.Health()
+	now.Etcd = &api.Etcd{Endpoints: e.Endpoints, Prefix: e.Prefix, Host: e.Host, Current: timeOrNil(h.Current)}
+	if h.Err != nil {
+		now.Etcd.Error = h.Err.Error()
+	}
+	return &now
+}
 
 // findings says which bindings of sources and allocations of a network are not in force, and why none can be made.
 func (a *allocations) findings(network string) []string { return a.summary.Load().findings[network] }
@@ -290,10 +302,10 @@ func (a *allocations) storeSummary() *api.Store {
 	if a.store == nil {
 		return nil
 	}
-	s, table := &api.Store{Folder: a.folder}, a.store.Table()
+	s, table := &api.Store{Folder: a.config.Folder}, a.store.Table()
 	for _, network := range table.Networks() {
 		s.Allocations += table.Len(network)
-		if a.isRemoved(network) {
+		if a.shared == nil && a.isRemoved(network) {
 			s.OtherNetworks = append(s.OtherNetworks, network)
 		}
 	}
@@ -319,9 +331,19 @@ func ownerJSON(a store.Allocation) api.Owner {
 	return api.Owner{MAC: a.MAC.String(), Name: a.Name, Port: a.Port, Expires: timeOrNil(a.Expires)}
 }
 
+// storeProblem says why nothing can be allocated, or "".
+func (a *allocations) storeProblem() string {
+	if a.shared != nil {
+		if err := a.shared.Health().Err; err != nil {
+			return err.Error()
+		}
+	}
+	return a.reported
+}
+
 func (a *allocations) findingsOf(network string) (all []string) {
-	if a.reported != "" {
-		all = append(all, "nothing can be allocated or freed: "+a.reported)
+	if problem := a.storeProblem(); problem != "" {
+		all = append(all, "nothing can be allocated or freed: "+problem)
 	}
 	if conflicts := a.sourced[network].outside; len(conflicts) > 0 {
 		first := conflicts[0]

@@ -163,9 +163,10 @@ func (a *allocations) logOutside(before map[string]map[netip.Addr]outsideBinding
 	a.logUnknownNetworks()
 }
 
-// logUnknownNetworks logs the networks of the store that the configuration does not have.
+// logUnknownNetworks logs the networks of the store that the configuration does not have. In a shared store they are other
+// hosts'.
 func (a *allocations) logUnknownNetworks() {
-	if a.store == nil {
+	if a.store == nil || a.shared != nil {
 		return
 	}
 	for _, network := range a.store.Table().Networks() {
@@ -211,19 +212,36 @@ func (a *allocations) putInForce(ctx context.Context, network string) error {
 	return nil
 }
 
-// putChangesInForce edits the registries in force so that they have what the store has at the addresses of changes.
+// putChangesInForce makes the registries in force have what the store has at the addresses of changes.
 func (a *allocations) putChangesInForce(ctx context.Context, changes []store.Change) error {
+	addrs := make([]store.Address, 0, len(changes))
+	for _, c := range changes {
+		addrs = append(addrs, store.Address{Network: c.Network, Addr: c.Address})
+	}
+	return a.putAddressesInForce(ctx, addrs)
+}
+
+// manyAddresses is the number of addresses from which making a registry anew is faster than editing it.
+const manyAddresses = 1000
+
+// putAddressesInForce makes the registries in force have what the store has at some addresses.
+func (a *allocations) putAddressesInForce(ctx context.Context, addrs []store.Address) error {
 	defer a.summarize()
 	byNetwork := map[string][]netip.Addr{}
-	for _, c := range changes {
-		byNetwork[c.Network] = append(byNetwork[c.Network], c.Address)
+	for _, at := range addrs {
+		byNetwork[at.Network] = append(byNetwork[at.Network], at.Addr)
 	}
 	for _, network := range slices.Sorted(maps.Keys(byNetwork)) {
 		n, err := a.network(network)
 		if err != nil {
 			continue // its allocations are kept, and nothing is in force
 		}
-		if err := a.edit(ctx, n, byNetwork[network]); err != nil {
+		if len(byNetwork[network]) < manyAddresses {
+			err = a.edit(ctx, n, byNetwork[network])
+		} else {
+			err = a.putInForce(ctx, network)
+		}
+		if err != nil {
 			return err
 		}
 	}

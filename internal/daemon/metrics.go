@@ -41,5 +41,6 @@ func (d *daemon) snapshot() metrics.Snapshot {
 		Records:   d.fabric.Violations().Len(),
 		Forgotten: d.fabric.Violations().Forgotten(),
 		Reload:    d.reloader.Status(),
+		Etcd:      d.allocations.health(),
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/arpfabric/arpfabric/internal/fabric"
 	"github.com/arpfabric/arpfabric/internal/reload"
 	"github.com/arpfabric/arpfabric/internal/source"
+	"github.com/arpfabric/arpfabric/internal/store"
 	"github.com/arpfabric/arpfabric/internal/violation"
 	"github.com/arpfabric/arpfabric/responder"
 	"github.com/prometheus/client_golang/prometheus"
@@ -78,12 +79,17 @@ var (
 	reloadOK = gauge("config_last_reload_successful", "1 if the last reload succeeded, or 0 while the previous "+
 		"configuration stays in force.")
 	failures = counter("config_reload_failures_total", "Reloads that failed.")
+
+	etcdUsable = gauge("etcd_usable", "1 if addresses can be allocated in etcd, or 0 if it cannot be reached or used. There is no "+
+		"series without etcd in the configuration.")
+	etcdCurrent = gauge("etcd_current_timestamp_seconds", "Time at which the allocations in force were last known to be those "+
+		"of etcd, in seconds since 1970; 0 for never.")
 )
 
 var allMetrics = []metric{
 	buildInfo, networkInfo, ports, bindings, sourceBindings, sourceOK, frames, refused, violationFrames, answerDuration,
 	reinstalls, frameLosses, eventLosses, strays, records, forgotten,
-	generation, reloaded, reloadOK, failures,
+	generation, reloaded, reloadOK, failures, etcdUsable, etcdCurrent,
 }
 
 // A collector is a prometheus.Collector of the values that read returns.
@@ -108,6 +114,7 @@ func (c collector) Collect(to chan<- prometheus.Metric) {
 	s.send(records, float64(f.Records))
 	s.send(forgotten, float64(f.Forgotten))
 	s.sendReload(f.Reload)
+	s.sendEtcd(f.Etcd)
 }
 
 // A sink receives the collected metrics.
@@ -189,12 +196,31 @@ func (s sink) sendTroubles(t fabric.Troubles) {
 }
 
 func (s sink) sendReload(r reload.Status) {
-	successful := 1.0
-	if r.LastError != nil {
-		successful = 0
-	}
 	s.send(generation, float64(r.Generation))
-	s.send(reloaded, float64(r.Loaded.UnixNano())/float64(time.Second))
-	s.send(reloadOK, successful)
+	s.send(reloaded, seconds(r.Loaded))
+	s.send(reloadOK, oneIf(r.LastError == nil))
 	s.send(failures, float64(r.Failures))
+}
+
+func (s sink) sendEtcd(h *store.Health) {
+	if h == nil {
+		return
+	}
+	s.send(etcdUsable, oneIf(h.Err == nil))
+	s.send(etcdCurrent, seconds(h.Current))
+}
+
+func oneIf(is bool) float64 {
+	if is {
+		return 1
+	}
+	return 0
+}
+
+// seconds returns a time in seconds since 1970, or 0 for the zero Time.
+func seconds(t time.Time) float64 {
+	if t.IsZero() {
+		return 0
+	}
+	return float64(t.UnixNano()) / float64(time.Second)
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/arpfabric/arpfabric/internal/lab/labtest"
 	"github.com/arpfabric/arpfabric/internal/reload"
 	"github.com/arpfabric/arpfabric/internal/source"
+	"github.com/arpfabric/arpfabric/internal/store"
 	"github.com/arpfabric/arpfabric/responder"
 	"github.com/arpfabric/arpfabric/responder/registry"
 	"github.com/google/go-cmp/cmp"
@@ -77,6 +78,7 @@ func sample(t *testing.T) Snapshot {
 		Reload: reload.Status{
 			Generation: 8, Failures: 9, Loaded: time.Unix(1_600_000_000, 500_000_000), LastError: errors.New("bad"),
 		},
+		Etcd: &store.Health{Err: errors.New("away"), Current: time.Unix(1_600_000_001, 0)},
 	}
 }
 
@@ -94,6 +96,8 @@ arpfabric_config_generation 8
 arpfabric_config_last_reload_success_timestamp_seconds 1.6000000005e+09
 arpfabric_config_last_reload_successful 0
 arpfabric_config_reload_failures_total 9
+arpfabric_etcd_current_timestamp_seconds 1.600000001e+09
+arpfabric_etcd_usable 0
 arpfabric_event_losses_total 3
 arpfabric_frame_losses_total 2
 arpfabric_frames_total{action="drop",network="lab",port="vnet1",reason="self-probe"} 1
@@ -189,7 +193,7 @@ func TestInvalidUTF8(t *testing.T) {
 	}
 }
 
-// TestWithoutNetworks checks that all metrics without a network label exist from the start.
+// TestWithoutNetworks checks that all metrics without a network label exist from the start, those of etcd where it is used.
 func TestWithoutNetworks(t *testing.T) {
 	var want []string
 	for _, family := range gather(t, sample(t)) {
@@ -198,7 +202,7 @@ func TestWithoutNetworks(t *testing.T) {
 		}
 	}
 	var got []string
-	for _, family := range gather(t, Snapshot{Reload: reload.Status{Loaded: time.Now()}}) {
+	for _, family := range gather(t, Snapshot{Reload: reload.Status{Loaded: time.Now()}, Etcd: &store.Health{}}) {
 		got = append(got, family.GetName())
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

@@ -6,6 +6,7 @@ import (
 	"github.com/arpfabric/arpfabric/internal/fabric"
 	"github.com/arpfabric/arpfabric/internal/reload"
 	"github.com/arpfabric/arpfabric/internal/source"
+	"github.com/arpfabric/arpfabric/internal/store"
 )
 
 // Snapshot has the values to export, as of one moment.
@@ -19,4 +20,5 @@ type Snapshot struct {
 	Records   int    // current records of violations
 	Forgotten uint64 // records of violations that were deleted to make room for others
 	Reload    reload.Status
+	Etcd      *store.Health // nil if the configuration has no etcd
 }

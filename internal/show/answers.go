@@ -29,7 +29,7 @@ func (o *Output) Status(s api.Status, now time.Time) error {
 		return err
 	}
 	if s.Store != nil {
-		fmt.Fprintf(o.w, "store %s, allocations: %d\n", s.Store.Folder, s.Store.Allocations)
+		o.store(*s.Store, now)
 	}
 	if s.Page != nil && s.Page.URL != "" {
 		fmt.Fprintf(o.w, "page %s\n", s.Page.URL)
@@ -85,6 +85,22 @@ func sourceState(s api.SourceState, now time.Time) string {
 		return "read " + age(now, *s.Read) + " ago"
 	}
 	return "fails for " + age(now, *s.FailedAt) + ", read " + age(now, *s.Read) + " ago"
+}
+
+func (o *Output) store(s api.Store, now time.Time) {
+	e := s.Etcd
+	if e == nil {
+		fmt.Fprintf(o.w, "store %s, allocations: %d\n", s.Folder, s.Allocations)
+		return
+	}
+	fmt.Fprintf(o.w, "store %s in etcd at %s, allocations: %d\n", e.Prefix, strings.Join(e.Endpoints, ", "), s.Allocations)
+	switch {
+	case e.Error == "":
+	case e.Current == nil:
+		fmt.Fprintf(o.w, "etcd cannot be used, and what it has is not known: %s\n", e.Error)
+	default:
+		fmt.Fprintf(o.w, "etcd cannot be used; the allocations are those that it had %s ago: %s\n", age(now, *e.Current), e.Error)
+	}
 }
 
 // Problems returns what an operator has to repair, a line each: networks that do not work as configured, and a

@@ -74,3 +74,24 @@ func (d folder) sync() error {
 	defer f.Close()
 	return f.Sync()
 }
+
+// replace replaces a file, or makes it, so that it has either the old content or the new one, whatever fails.
+func replace(d disk, name string, write func(io.Writer) error) error {
+	next, err := d.open(name+newSuffix, newFile)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(write(next), next.Sync(), next.Close()); err != nil {
+		return err
+	}
+	return errors.Join(d.rename(name+newSuffix, name), d.sync())
+}
+
+// ReplaceFile replaces a file in a folder, which it makes if it is missing, so that after a crash the file has either the
+// old content or the new one.
+func ReplaceFile(path, name string, write func(io.Writer) error) error {
+	if err := makeFolder(path); err != nil {
+		return err
+	}
+	return replace(folder{path}, name, write)
+}

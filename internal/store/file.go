@@ -103,7 +103,7 @@ func lockFolder(path string) (*os.File, error) {
 }
 
 func open(d disk, limit int64) (*File, error) {
-	f := &File{disk: d, limit: limit, table: newTable()}
+	f := &File{disk: d, limit: limit, table: NewTable()}
 	if err := f.load(); err != nil {
 		return nil, err
 	}
@@ -149,7 +149,7 @@ func (f *File) Commit(changes []Change) error {
 	}
 	f.size += int64(len(lines))
 	for _, c := range changes {
-		f.table.apply(c)
+		f.table.Apply(c)
 	}
 	return nil
 }
@@ -222,14 +222,7 @@ func (f *File) Maintain() error {
 
 // writeAllocations replaces the file of all allocations.
 func (f *File) writeAllocations() error {
-	next, err := f.disk.open(allocationsName+newSuffix, newFile)
-	if err != nil {
-		return err
-	}
-	if err := errors.Join(f.writeAll(next), next.Sync(), next.Close()); err != nil {
-		return err
-	}
-	if err := errors.Join(f.disk.rename(allocationsName+newSuffix, allocationsName), f.disk.sync()); err != nil {
+	if err := replace(f.disk, allocationsName, f.writeAll); err != nil {
 		return err
 	}
 	f.written, f.hasAllocations = f.table.revision, true
@@ -294,7 +287,7 @@ func (f *File) History(q HistoryQuery) ([]Change, error) {
 	for _, j := range journals {
 		defer j.Close()
 		_, err := readLines(j, splitCompleteLines, func(_ int, line []byte) {
-			if c, err := parseChange(string(line)); err == nil && q.matches(c) {
+			if c, err := ParseChange(string(line)); err == nil && q.matches(c) {
 				found = append(found, c)
 			}
 			if len(found) >= 2*q.Limit {

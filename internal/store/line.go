@@ -94,9 +94,36 @@ func appendTime(line []byte, key string, at time.Time) []byte {
 	return at.UTC().AppendFormat(append(append(append(line, ' '), key...), '='), time.RFC3339)
 }
 
-// parseChange parses a line, which must not be empty. A held address is a change of the kind "held". The name of its
+// FormatChange returns the line of a change in the journal, without the newline.
+func FormatChange(c Change) string { return strings.TrimSuffix(string(appendChange(nil, c)), "\n") }
+
+// FormatState returns the line of an address as it is after a change, without a revision: allocated, or held.
+func FormatState(c Change) string {
+	if c.Kind == Free || c.Kind == Expire {
+		held := appendAllocation(nil, heldVerb, Allocation{Network: c.Network, Address: c.Address, MAC: c.MAC})
+		return string(appendTime(held, "at", c.At))
+	}
+	c.Revision = 0
+	return string(appendAllocation(nil, string(Allocate), c.Allocation))
+}
+
+// ParseState parses the line of an address, and returns the change after which it is so.
+func ParseState(line string) (Change, error) {
+	c, err := ParseChange(line)
+	switch {
+	case err != nil:
+		return c, err
+	case c.Kind == heldVerb:
+		c.Kind = Free
+	case c.Kind != Allocate:
+		return c, fmt.Errorf("%s belongs into the history: here, lines begin with %s or %s", c.Kind, Allocate, heldVerb)
+	}
+	return c, nil
+}
+
+// ParseChange parses a line, which must not be empty. A held address is a change of the kind "held". The name of its
 // network is a part of the line; the other texts are not, so that they do not keep the line in memory.
-func parseChange(line string) (c Change, err error) {
+func ParseChange(line string) (c Change, err error) {
 	verb, rest := cutWord(line)
 	network, rest := cutWord(rest)
 	address, rest := cutWord(rest)

@@ -7,19 +7,12 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"maps"
 	"os"
-	"slices"
 	"strconv"
-
-	"github.com/arpfabric/arpfabric/responder/registry"
 )
 
 // header is the beginning of the line with the revision of the file of all allocations.
 const header = "revision "
-
-// explanation is for the operator who opens the file of all allocations.
-const explanation = "# The allocations of arpfabric. Edit this file only while arpfabric is stopped: docs/allocation.md.\n"
 
 // load reads the files into the table.
 func (f *File) load() (err error) {
@@ -94,76 +87,38 @@ func (f *File) loadAllocation(line []byte) error {
 		f.written = revision
 		return nil
 	}
-	err := f.addAllocation(string(line))
+	err := f.table.addLine(string(line), f.written)
 	if err != nil {
 		f.kept = append(f.kept, string(line))
 	}
 	return err
 }
 
-func (f *File) addAllocation(line string) error {
-	c, err := parseChange(line)
-	if err != nil {
-		return err
-	}
-	if c.Kind != Allocate && c.Kind != heldVerb {
-		return fmt.Errorf("%s belongs into the journal: here, lines begin with %s or %s", c.Kind, Allocate, heldVerb)
-	}
-	n, ip := f.table.network(c.Network), registry.IPv4Of(c.Address)
-	if _, exists := n.entries[ip]; exists {
-		return fmt.Errorf("%s is in the file twice", c.Address)
-	}
-	if other, exists := n.names[c.Name]; exists && c.Name != "" {
-		return fmt.Errorf("the name %s has %s already", c.Name, other)
-	}
-	if c.Kind == heldVerb {
-		n.hold(ip, Held{c.MAC, c.At})
-		return nil
-	}
-	if c.Revision == 0 { // an operator has written the line
-		c.Revision = f.written
-	}
-	f.table.add(c.Allocation)
-	return nil
-}
-
 // loadChange takes a line of a journal.
 func (f *File) loadChange(line []byte) error {
-	c, err := parseChange(string(line))
+	c, err := ParseChange(string(line))
 	switch {
 	case err != nil:
 		return err
 	case c.Kind == heldVerb || c.Revision == 0:
 		return errors.New("not a change with a revision")
 	case c.Revision > f.written:
-		f.table.apply(c)
+		f.table.Apply(c)
 	}
 	return nil
 }
 
 // writeAll writes the file of all allocations.
 func (f *File) writeAll(to io.Writer) error {
-	out := bufio.NewWriterSize(to, 1<<20)
-	out.WriteString(explanation)
-	fmt.Fprintf(out, "%s%d\n", header, f.table.revision)
-	var line []byte
-	for _, name := range slices.Sorted(maps.Keys(f.table.networks)) {
-		for a := range f.table.All(name) {
-			line = append(appendAllocation(line[:0], string(Allocate), a), '\n')
-			out.Write(line)
-		}
-		n := f.table.networks[name]
-		for _, ip := range slices.Sorted(maps.Keys(n.held)) {
-			h := n.held[ip]
-			line = appendAllocation(line[:0], heldVerb, Allocation{Network: name, Address: ip.Addr(), MAC: h.MAC})
-			line = append(appendTime(line, "at", h.Since), '\n')
-			out.Write(line)
-		}
+	if err := f.table.WriteText(to); err != nil {
+		return err
 	}
 	for _, unread := range f.kept {
-		fmt.Fprintln(out, unread)
+		if _, err := fmt.Fprintln(to, unread); err != nil {
+			return err
+		}
 	}
-	return out.Flush() // returns the first error of all writes
+	return nil
 }
 
 // readLines calls do for each line, except empty ones and comments, with its number. Do must not keep the line. It

@@ -9,7 +9,7 @@ type Memory struct {
 }
 
 // NewMemory returns an empty store.
-func NewMemory() *Memory { return &Memory{table: newTable()} }
+func NewMemory() *Memory { return &Memory{table: NewTable()} }
 
 // Table implements [Store].
 func (m *Memory) Table() *Table { return m.table }
@@ -21,7 +21,7 @@ func (m *Memory) Commit(changes []Change) error {
 	}
 	for i := range changes {
 		changes[i].Revision = m.table.revision + 1
-		m.table.apply(changes[i])
+		m.table.Apply(changes[i])
 	}
 	m.history = append(m.history, changes...)
 	return nil

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"net/netip"
 	"time"
 
@@ -24,6 +25,37 @@ type Store interface {
 	History(q HistoryQuery) ([]Change, error)
 
 	Close() error
+}
+
+// Shared is a [Store] that other hosts change, too. Its Commit takes one change at a time, and fails with [ErrConflict] if
+// the table was behind.
+type Shared interface {
+	Store
+
+	// Changed returns a channel that receives when Receive or Health has something new.
+	Changed() <-chan struct{}
+
+	// Receive applies to the table what others have changed, and returns the addresses.
+	Receive() []Address
+
+	// Health says whether the store can be reached. It may be called at any time.
+	Health() Health
+}
+
+// ErrConflict is the error of a change that was decided while somebody else changed the same. The table has the others'
+// change now, so decide again.
+var ErrConflict = errors.New("another host has changed the same in the meantime")
+
+// An Address is an address of a network.
+type Address struct {
+	Network string
+	netip.Addr
+}
+
+// Health is the state of the connection to a shared store.
+type Health struct {
+	Err     error     // why it can't be reached or changed; nil if it can
+	Current time.Time // when the table was last known to have what the store has; the zero Time for never
 }
 
 // An Allocation is a binding made at runtime.

@@ -35,7 +35,8 @@ type entry struct {
 	revision   uint64
 }
 
-func newTable() *Table { return &Table{networks: map[string]*networkTable{}} }
+// NewTable returns an empty table.
+func NewTable() *Table { return &Table{networks: map[string]*networkTable{}} }
 
 // network returns the table of a network, and makes it if it is not there.
 func (t *Table) network(name string) *networkTable {
@@ -183,6 +184,25 @@ func (t *Table) Networks() []string {
 	return names
 }
 
+// Revision returns the revision of the last change.
+func (t *Table) Revision() uint64 { return t.revision }
+
+// AllHeld yields the held addresses of all networks, sorted, as changes that free them.
+func (t *Table) AllHeld() iter.Seq[Change] {
+	return func(yield func(Change) bool) {
+		for _, name := range slices.Sorted(maps.Keys(t.networks)) {
+			n := t.networks[name]
+			for _, ip := range slices.Sorted(maps.Keys(n.held)) {
+				h := n.held[ip]
+				free := Change{Kind: Free, Allocation: Allocation{Network: name, Address: ip.Addr(), MAC: h.MAC}, At: h.Since}
+				if !yield(free) {
+					return
+				}
+			}
+		}
+	}
+}
+
 // Len returns the number of allocations of a network.
 func (t *Table) Len(network string) int {
 	n := t.networks[network]
@@ -207,8 +227,8 @@ func (t *Table) All(network string) iter.Seq[Allocation] {
 	}
 }
 
-// apply applies a change that is durable.
-func (t *Table) apply(c Change) {
+// Apply applies a change that is durable. Only a [Store] changes its table.
+func (t *Table) Apply(c Change) {
 	t.revision = max(t.revision, c.Revision)
 	switch c.Kind {
 	case Free, Expire:
@@ -217,6 +237,14 @@ func (t *Table) apply(c Change) {
 		n.hold(ip, Held{c.MAC, c.At})
 	default:
 		t.set(c.Allocation)
+	}
+}
+
+// Delete forgets an address, also that it is held.
+func (t *Table) Delete(network string, addr netip.Addr) {
+	if n := t.networks[network]; n != nil {
+		n.remove(registry.IPv4Of(addr))
+		n.release(registry.IPv4Of(addr))
 	}
 }
 

@@ -1,0 +1,148 @@
+package etcd
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"math/big"
+	"net"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/arpfabric/arpfabric/config"
+	"github.com/arpfabric/arpfabric/internal/lab/labtest"
+	"github.com/arpfabric/arpfabric/internal/store"
+	"github.com/arpfabric/arpfabric/internal/store/etcd/etcdtest"
+)
+
+// TestUsers tries users with and without rights.
+func TestUsers(t *testing.T) {
+	c := etcdtest.Start(t, 1)
+	c.Ctl("user", "add", "root:root")
+	c.Ctl("user", "grant-role", "root", "root")
+	c.Ctl("role", "add", "fabric")
+	c.Ctl("role", "grant-permission", "fabric", "--prefix=true", "readwrite", "/arpfabric/")
+	c.Ctl("user", "add", "fabric:secret")
+	c.Ctl("user", "grant-role", "fabric", "fabric")
+	c.Ctl("user", "add", "guest:secret")
+	c.Ctl("auth", "enable")
+	right, wrong := labtest.TempFile(t, "right", "secret\n"), labtest.TempFile(t, "wrong", "guess\n")
+	for _, test := range []struct{ name, user, file, want string }{
+		{"right", "fabric", right, ""},
+		{"wrong password", "fabric", wrong, "etcd does not know the user fabric with this password"},
+		{"unknown user", "nobody", right, "etcd does not know the user nobody"},
+		{"no password", "fabric", "/nowhere", "reading the password of store.etcd.user: open /nowhere"},
+		{"no user", "", "", "etcd wants a user"},
+		{"no rights", "guest", right, "grant a role that may read and write all keys that begin with /arpfabric/v1/"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			h := newHostOf(t, &config.Etcd{Endpoints: c.Endpoints(), Prefix: "/arpfabric", Host: "a", User: test.user, PasswordFile: test.file})
+			if test.want == "" {
+				h.expectHealthy()
+				h.commit(change(store.Allocate, allocation(3, "")))
+			} else {
+				h.expectError(test.want)
+			}
+			if strings.Contains(h.log.String(), "secret") || strings.Contains(h.log.String(), "guess") {
+				t.Errorf("the log has the password:\n%s", h.log)
+			}
+		})
+	}
+}
+
+// TestFull fills etcd's database.
+func TestFull(t *testing.T) {
+	c := etcdtest.Start(t, 1, "--quota-backend-bytes", "65536")
+	h := newHost(t, "host1", c.Endpoints()...)
+	h.commit(change(store.Allocate, allocation(3, "")))
+	for range 8 {
+		_, _ = c.Try("put", "filler", strings.Repeat("x", 50_000))
+	}
+	err := h.Commit([]store.Change{change(store.Allocate, allocation(4, ""))})
+	if err == nil || !strings.Contains(err.Error(), "etcd's database is full") {
+		t.Errorf("allocating in a full etcd: %v", err)
+	}
+	h.expect("10.239.0.3 02:00:00:03:54:a8")
+}
+
+// TestTLS tries certificates.
+func TestTLS(t *testing.T) {
+	folder := t.TempDir()
+	ca, other := newAuthority(t, folder, "ca"), newAuthority(t, folder, "other")
+	server, client, stranger := ca.issue("server"), ca.issue("client"), other.issue("stranger")
+	c := etcdtest.StartTLS(t,
+		[]string{"--cert-file", server + ".pem", "--key-file", server + ".key", "--client-cert-auth", "--trusted-ca-file", ca.path + ".pem"},
+		[]string{"--cacert", ca.path + ".pem", "--cert", client + ".pem", "--key", client + ".key"})
+	for _, test := range []struct{ name, ca, pair, want string }{
+		{"right", ca.path, client, ""},
+		{"wrong authority", other.path, client, "certificate"},
+		{"wrong certificate", ca.path, stranger, "etcd cannot be reached"},
+		{"no such file", ca.path, "/nowhere", "reading store.etcd.tls.cert and key: open /nowhere.pem"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			h := newHostOf(t, &config.Etcd{
+				Endpoints: c.Endpoints(), Prefix: "/arpfabric", Host: "a", CA: test.ca + ".pem", Cert: test.pair + ".pem", Key: test.pair + ".key",
+			})
+			if test.want == "" {
+				h.expectHealthy()
+				h.commit(change(store.Allocate, allocation(3, "")))
+				return
+			}
+			h.expectError(test.want)
+		})
+	}
+}
+
+// An authority issues certificates.
+type authority struct {
+	t    testing.TB
+	path string // of its files, without the extension
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
+}
+
+func newAuthority(t testing.TB, folder, name string) *authority {
+	a := &authority{t: t, path: filepath.Join(folder, name)}
+	a.cert, a.key = a.write(a.path, &x509.Certificate{
+		Subject: pkix.Name{CommonName: name}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+	})
+	return a
+}
+
+// issue returns the path of a certificate and its key, without the extensions.
+func (a *authority) issue(name string) string {
+	path := filepath.Join(filepath.Dir(a.path), name)
+	a.write(path, &x509.Certificate{
+		Subject: pkix.Name{CommonName: name}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		KeyUsage:    x509.KeyUsageDigitalSignature,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+	})
+	return path
+}
+
+// write writes a certificate that the authority signs, or which signs itself if that has none.
+func (a *authority) write(path string, template *x509.Certificate) (*x509.Certificate, *ecdsa.PrivateKey) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	labtest.Must(a.t, err)
+	template.SerialNumber, err = rand.Int(rand.Reader, big.NewInt(1<<62))
+	labtest.Must(a.t, err)
+	template.NotBefore, template.NotAfter = time.Now().Add(-time.Hour), time.Now().Add(24*time.Hour)
+	parent, signer := template, key
+	if a.cert != nil {
+		parent, signer = a.cert, a.key
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, signer)
+	labtest.Must(a.t, err)
+	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
+	labtest.Must(a.t, err)
+	labtest.Write(a.t, path+".pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})))
+	labtest.Write(a.t, path+".key", string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER})))
+	cert, err := x509.ParseCertificate(der)
+	labtest.Must(a.t, err)
+	return cert, key
+}
