@@ -129,6 +129,7 @@ func toPolicy(raw rawPolicy) responder.Policy {
 		AnySender:       raw.Sender.text == "any",
 		IgnoreSelfProbe: raw.SelfProbe.text == "drop",
 		PassIPv6:        raw.IPv6.text == "pass",
+		OpenDHCP:        raw.DHCP.text == "open",
 
 		UnknownToUplinks: raw.UnknownTarget.text == "uplink",
 	}
@@ -156,7 +157,7 @@ func (r *report) policyOrigins(raw rawPolicy) map[string]registry.Origin {
 
 // refuseGuard reports the keys for a guard in a network that has none.
 func (c *converter) refuseGuard(raw rawPolicy) {
-	for _, v := range []value{raw.IPv6, raw.Guard, raw.RateLimit, raw.OnStop} {
+	for _, v := range []value{raw.DHCP, raw.IPv6, raw.Guard, raw.RateLimit, raw.OnStop} {
 		if v.written() {
 			c.add(v.place, "this network has no guard: only a network on a bridge or a sidecar has one")
 		}

@@ -140,13 +140,14 @@ type rawAlone struct {
 	Routes []value `yaml:"routes" format:"prefix"`
 }
 
-// A rawPolicy is a network's policy. ipv6, guard, rate_limit and on_stop apply only to attachments with a guard.
+// A rawPolicy is a network's policy. dhcp, ipv6, guard, rate_limit and on_stop apply only to attachments with a guard.
 type rawPolicy struct {
 	place
 	SelfProbe        value `yaml:"self_probe" oneof:"answer drop" default:"answer"`
 	UnallocatedProbe value `yaml:"unallocated_probe" oneof:"drop deny" default:"drop"`
 	UnknownTarget    value `yaml:"unknown_target" oneof:"drop uplink" default:"drop"`
 	Sender           value `yaml:"sender" oneof:"strict any" default:"strict"`
+	DHCP             value `yaml:"dhcp" oneof:"registered open" default:"registered"`
 	IPv6             value `yaml:"ipv6" oneof:"drop pass" default:"drop"`
 	Guard            value `yaml:"guard" oneof:"full arp none" default:"full"`
 	RateLimit        value `yaml:"rate_limit" format:"rate" default:"10000"`

@@ -269,8 +269,7 @@ func (e *explainer) ipv4(h *Header, body []byte) {
 	}
 	isDHCP := h.Destination == broadcast && p.isFromDHCPClient()
 	if isDHCP && p.src == 0 {
-		b, _ := e.bindingOf(h.Source)
-		_ = e.registeredMAC(h.Source, "") || e.dhcp(h, &p) || e.rowWith(DHCPClient, b, "", "DHCP from a registered MAC")
+		e.dhcpClient(h, &p)
 		return
 	}
 	b, unregistered, spoofed := e.source(&p, h.Source)
@@ -315,6 +314,16 @@ func routedBy(ip registry.IPv4, b, router *registry.Binding) string {
 
 // isAdmitted reports whether the owner of a binding may send from the port.
 func (e *explainer) isAdmitted(b *registry.Binding) bool { return b.Port == "" || b.Port == e.in.Port }
+
+// dhcpClient describes the rows of decideDHCPClient.
+func (e *explainer) dhcpClient(h *Header, p *ipPacket) {
+	b, _ := e.bindingOf(h.Source)
+	setting, kind := "", "DHCP from a registered MAC"
+	if b == nil {
+		setting, kind = "dhcp: "+choose(e.responder.policy.OpenDHCP, "open", "registered"), "DHCP from a MAC without a binding"
+	}
+	_ = e.registeredMAC(h.Source, setting) || e.dhcp(h, p) || e.rowWith(DHCPClient, b, setting, kind)
+}
 
 // dhcp describes the row about a message of DHCP. There is none for other packets.
 func (e *explainer) dhcp(h *Header, p *ipPacket) bool {

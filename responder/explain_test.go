@@ -17,6 +17,7 @@ const (
 	allowList
 	carriesHost
 	unknownToUplinks
+	openDHCP
 )
 
 // FuzzExplain checks that the rows of Explain lead to the verdict of Decide, for any frame, port and policy: one row
@@ -27,6 +28,7 @@ func FuzzExplain(f *testing.F) {
 		f.Add(frame, uint16(0))
 		f.Add(frame, uint16(allowList))
 		f.Add(frame, uint16(anySender|passIPv6|knownHost|allowList))
+		f.Add(frame, uint16(allowList|openDHCP))
 		f.Add(frame, uint16(knownHost|carriesHost))
 		f.Add(frame, uint16(unknownToUplinks|allowList))
 		f.Add(frame, uint16(deny|uplink|oneOwner|host))
@@ -55,7 +57,7 @@ func FuzzExplain(f *testing.F) {
 		}
 		policy := responder.Policy{
 			AnySender: chosen(anySender), IgnoreSelfProbe: chosen(ignoreSelfProbe), PassIPv6: chosen(passIPv6),
-			UnknownToUplinks: chosen(unknownToUplinks),
+			UnknownToUplinks: chosen(unknownToUplinks), OpenDHCP: chosen(openDHCP),
 		}
 		if chosen(deny) {
 			policy.DenyMAC = denyMAC

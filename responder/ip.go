@@ -50,11 +50,7 @@ func (r *Responder) decideIPv4(in *Ingress, h *Header, body []byte) Verdict {
 	// DHCP precedes the sender's rows, because a client without an address sends from 0.0.0.0, which has no binding.
 	isDHCP := h.Destination == broadcast && p.isFromDHCPClient()
 	if isDHCP && p.src == 0 {
-		v := r.passRegistered(h.Source, in.Port, DHCPClient)
-		if v.Action == Pass && p.isInvalidDHCP(h.Source) {
-			return drop(InvalidDHCP)
-		}
-		return v
+		return r.decideDHCPClient(in, h, &p)
 	}
 	reason := r.checkSource(h.Source, p.src, in.Port)
 	switch {
@@ -74,6 +70,18 @@ func (r *Responder) decideIPv4(in *Ingress, h *Header, body []byte) Verdict {
 		return drop(InvalidDHCP)
 	}
 	return Verdict{Action: Pass, Reason: Admitted}
+}
+
+// decideDHCPClient decides about the broadcast of a DHCP client without an address.
+func (r *Responder) decideDHCPClient(in *Ingress, h *Header, p *ipPacket) Verdict {
+	isNew := r.policy.OpenDHCP && !r.registry.IsRegistered(h.Source)
+	switch {
+	case !isNew && !r.registry.MaySend(h.Source, in.Port):
+		return drop(UnregisteredMAC)
+	case p.isInvalidDHCP(h.Source):
+		return drop(InvalidDHCP)
+	}
+	return Verdict{Action: Pass, Reason: DHCPClient}
 }
 
 // decideUnknownDestination decides about IPv4 from the sender's own address to a unicast MAC without a binding.

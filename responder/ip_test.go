@@ -316,6 +316,33 @@ func TestAllowListDHCP(t *testing.T) {
 	})
 }
 
+// TestOpenDHCP has clients without a binding, with `dhcp: open` and without.
+func TestOpenDHCP(t *testing.T) {
+	open := responder.Policy{OpenDHCP: true}
+	stranger := discover.with(func(f *ipFrame) { f.src = strangerMAC })
+	atHome := func(f *ipFrame) { f.src = tiedMAC }
+	runAdmissions(t, []admission{
+		{name: "closed", frame: stranger.bytes(), action: drop, reason: responder.UnregisteredMAC},
+		{name: "a new client", policy: open, frame: stranger.bytes(), action: pass, reason: responder.DHCPClient},
+		{name: "a registered one", policy: open, frame: discover.bytes(), action: pass, reason: responder.DHCPClient},
+		{name: "one that is bound to another port", policy: open, in: responder.Ingress{Port: "vnet9"},
+			frame: discover.with(atHome).bytes(), action: drop, reason: responder.UnregisteredMAC},
+		{name: "in another client's name", policy: open,
+			frame:  stranger.withMessage(func(m *dhcpMessage) { m.chaddr = guestMAC }).bytes(),
+			action: drop, reason: responder.InvalidDHCP},
+		{name: "by a relay", policy: open, frame: stranger.withMessage(func(m *dhcpMessage) { m.giaddr = guestIP }).bytes(),
+			action: drop, reason: responder.InvalidDHCP},
+		{name: "from an address", policy: open, frame: stranger.with(func(f *ipFrame) { f.srcIP = strangerIP }).bytes(),
+			action: drop, reason: responder.UnregisteredSource},
+		{name: "to one server", policy: open, frame: stranger.with(func(f *ipFrame) { f.dst = otherMAC }).bytes(),
+			action: drop, reason: responder.UnregisteredSource},
+		{name: "as a server", policy: open, frame: stranger.with(func(f *ipFrame) { f.srcPort, f.dstPort = 67, 68 }).bytes(),
+			action: drop, reason: responder.UnregisteredSource},
+		{name: "IPv6", policy: responder.Policy{OpenDHCP: true, PassIPv6: true},
+			frame: stranger.with(func(f *ipFrame) { f.etherType = 0x86dd }).bytes(), action: drop, reason: responder.UnregisteredMAC},
+	})
+}
+
 // TestInvalidDHCP changes one field of a message to DHCP servers, in a broadcast or in a unicast frame to a server: it is
 // then not the sender's own request. It may come from any port.
 func TestInvalidDHCP(t *testing.T) {
@@ -547,7 +574,7 @@ func TestAllowListOrder(t *testing.T) {
 // FuzzDecideIP checks the invariants of the decision on any frame: above all, only frames from a registered MAC pass, and
 // IPv4 only from an address that Lookup gives to its sender.
 func FuzzDecideIP(f *testing.F) {
-	const passIPv6, elsewhere, anySender, host = 1, 2, 4, 8
+	const passIPv6, elsewhere, anySender, host, openDHCP = 1, 2, 4, 8, 16
 	arp, rarp := datagram, datagram
 	arp.etherType, rarp.etherType = 0x0806, 0x8035
 	tied := datagram.with(func(f *ipFrame) { f.src, f.srcIP = tiedMAC, ip("10.239.0.103") })
@@ -555,6 +582,7 @@ func FuzzDecideIP(f *testing.F) {
 	ipv6 := datagram.with(func(f *ipFrame) { f.etherType = 0x86dd })
 	for _, seed := range []ipFrame{datagram, discover, arp, rarp, tied, routed, ipv6} {
 		f.Add(seed.bytes(), uint8(passIPv6))
+		f.Add(seed.with(func(f *ipFrame) { f.src = strangerMAC }).bytes(), uint8(openDHCP))
 	}
 	for _, flaw := range allowListFlaws {
 		f.Add(datagram.with(flaw.change).bytes(), uint8(0))
@@ -568,7 +596,7 @@ func FuzzDecideIP(f *testing.F) {
 		if choice&host != 0 {
 			in.HostMAC = hostMAC
 		}
-		r := fabric(t, responder.Policy{PassIPv6: choice&passIPv6 != 0, AnySender: choice&anySender != 0})
+		r := fabric(t, responder.Policy{PassIPv6: choice&passIPv6 != 0, AnySender: choice&anySender != 0, OpenDHCP: choice&openDHCP != 0})
 		before := bytes.Clone(frame)
 		v := r.Decide(in, frame, nil)
 		if !bytes.Equal(frame, before) {
@@ -577,7 +605,8 @@ func FuzzDecideIP(f *testing.F) {
 		if !slices.Contains(allReasons, v.Reason) || v.Action == reply || v.Len != 0 {
 			t.Fatalf("verdict is %+v", v)
 		}
-		if v.Action == pass {
+		isNew := choice&openDHCP != 0 && v.Reason == responder.DHCPClient && !r.Registry().IsRegistered(registry.MAC(frame[6:12]))
+		if v.Action == pass && !isNew {
 			checkPassed(t, r.Registry(), in, v.Reason, frame)
 		}
 		if v.Reason == responder.Admitted && v.Action == drop {

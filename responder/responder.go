@@ -29,6 +29,10 @@ type Policy struct {
 	// PassIPv6 lets IPv6 from registered MACs pass to any destination (`ipv6: pass`). By default IPv6 is dropped.
 	PassIPv6 bool
 
+	// OpenDHCP lets a client whose MAC has no binding broadcast requests to DHCP servers, from 0.0.0.0 (`dhcp: open`), so
+	// that it gets its first lease, and by that its binding. By default only registered MACs may.
+	OpenDHCP bool
+
 	// Gateway is the address of the guests' gateway; the zero Addr for none. Its owner may receive IPv4 to any address.
 	Gateway netip.Addr
 

@@ -66,7 +66,7 @@ const (
 	UnregisteredMAC      Reason = 65 // RARP, IPv6 or DHCP from a MAC that has no binding, or only bindings of other ports
 	IPv6                 Reason = 66 // IPv6; passed or dropped by policy
 	UnsupportedEtherType Reason = 67 // not ARP, RARP, IPv4 or IPv6; includes 802.3 with LLC
-	DHCPClient           Reason = 68 // DHCP from a client with a registered MAC: the host and uplinks receive it (RFC 2131)
+	DHCPClient           Reason = 68 // DHCP from a client with a registered MAC, or with `dhcp: open` any: the host and uplinks receive it (RFC 2131)
 	UnregisteredSource   Reason = 69 // the IPv4 source address has no binding, and is in no route of the sender
 	SpoofedSource        Reason = 70 // the source is the host's MAC, or the IPv4 source is bound to another MAC or port
 	GroupDestination     Reason = 71 // IPv4 to a broadcast or multicast MAC

@@ -34,6 +34,11 @@ type Network struct {
 	Host     []registry.MAC // the host's MACs in the network
 	PassIPv6 bool           // admit IPv6 of registered MACs, too
 
+	// OpenDHCP admits the broadcasts of DHCP clients whose MAC has no binding at all, too, to the host and uplinks only, as
+	// those of registered MACs: a client's own request (chaddr is the source, giaddr 0) from 0.0.0.0, port 68, to
+	// 255.255.255.255, port 67, within the same limit of the port. A MAC that only has bindings of other ports stays dropped.
+	OpenDHCP bool
+
 	// UnknownToUplinks admits IPv4 to unregistered MACs, too, and forwards it to uplinks only.
 	UnknownToUplinks bool
 

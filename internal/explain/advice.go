@@ -196,8 +196,12 @@ func (d *decision) changeUnregisteredMAC() []string {
 	if b := d.row().Binding; b != nil {
 		return []string{d.move(b)}
 	}
-	return []string{fmt.Sprintf("write a binding for %s under networks.%s.registry, if the guest belongs to the network; "+
+	advice := []string{fmt.Sprintf("write a binding for %s under networks.%s.registry, if the guest belongs to the network; "+
 		"without an IPv4 address, write `\"%s\": {}`", d.sender.MAC, d.Network.Name, d.sender.MAC)}
+	if isDHCP := d.sender.Sender.IsValid(); isDHCP && !d.Network.Policy.OpenDHCP {
+		advice = append(advice, d.write("dhcp: open")+", and follow the leases of the DHCP server under sources, if all guests may ask it for addresses")
+	}
+	return advice
 }
 
 func (d *decision) changeUnregisteredSource() []string {

@@ -235,6 +235,10 @@ var questions = []question{
 		name: "unregistered-mac-port", reason: responder.UnregisteredMAC,
 		asked: by("vnet2", "", "IP 0.0.0.0.68 > 255.255.255.255.67: UDP, length 300 from 02:00:07:de:54:a8"),
 	},
+	{
+		name: "dhcp-client-open", reason: responder.DHCPClient,
+		asked: by("vnet6", "leased", "IP 0.0.0.0.68 > 255.255.255.255.67: UDP, length 300 from 02:00:09:de:54:a8"),
+	},
 	{name: "ipv6", reason: responder.IPv6, asked: by("vnet2", "", "IP6 fe80::1 > ff02::2"+web)},
 	{
 		name: "ipv6-passes", reason: responder.IPv6,
@@ -446,13 +450,13 @@ func TestMistakes(t *testing.T) {
 		asked explain.Question
 		want  string
 	}{
-		{by("", "", ask), "the configuration has arponly, free, lab, lan, open, out, pod, proxmox, routed, six; choose one with --network"},
+		{by("", "", ask), "the configuration has arponly, free, lab, lan, leased, open, out, pod, proxmox, routed, six; choose one with --network"},
 		{
 			by("vnet9", "", ask),
 			"the configuration does not tell which network vnet9 belongs to; " +
-				"choose one of arponly, free, lab, lan, open, out, pod, proxmox, routed, six with --network",
+				"choose one of arponly, free, lab, lan, leased, open, out, pod, proxmox, routed, six with --network",
 		},
-		{by("", "red", ask), "no network red; the configuration has arponly, free, lab, lan, open, out, pod, proxmox, routed, six"},
+		{by("", "red", ask), "no network red; the configuration has arponly, free, lab, lan, leased, open, out, pod, proxmox, routed, six"},
 		{by("", "lab", ask), "br0 has several ports; name the ingress port with --port"},
 		{by("vnet3", "out", ask), "network out is on eth2: frames enter there, not at vnet3"},
 		{

@@ -53,6 +53,29 @@ func TestDHCP(t *testing.T) {
 	})
 }
 
+// TestOpenDHCP has a guest whose MAC has no binding. With `dhcp: open` it gets a lease, no other guest receives its requests,
+// and with the lease alone it reaches nobody.
+func TestOpenDHCP(t *testing.T) {
+	labtest.NeedProgram(t, "dnsmasq", "udhcpc")
+	each(t, guarded, func(t *testing.T, s *stage) {
+		unbound := makeGuest(t, lab.GuestConfig{Name: "unbound", Port: "vnet5", Bridge: bridgeName, MAC: stranger})
+		startDHCP(t, "10.239.0.0,static", lease{unbound.MAC, freeAddr})
+		start(t, withHost(t, network(s.attach, "policy: {dhcp: open}")))
+		if got, want := unbound.lease(t), freeAddr.String(); got != want {
+			t.Errorf("the lease is for %q, want %s", got, want)
+		}
+		unbound.send(t, lab.Request(stranger, freeAddr, appAddr).Frame())
+		for i, g := range []*guest{s.db, s.idle} {
+			sendMark(t, s.app, g, i)
+			for _, frame := range g.received() {
+				if frame[0]&1 != 0 && bytes.Contains(frame, stranger) {
+					t.Errorf("%s received %x", g.Name, frame)
+				}
+			}
+		}
+	})
+}
+
 // clientAddr is bound to the MAC of the client, which has no address yet.
 var clientAddr = netip.MustParseAddr("10.239.0.104")
 

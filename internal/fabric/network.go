@@ -142,7 +142,8 @@ func (n *network) plan(bridge string, guests []string, arpMode datapath.ARPMode)
 	c := n.config()
 	plan := datapath.Network{
 		Name: c.Name, Bridge: bridge, VLAN: c.Attach.VLAN, Guests: guests, ARP: arpMode, RateLimit: c.RateLimit,
-		Registry: c.Registry, PassIPv6: c.Policy.PassIPv6, UnknownToUplinks: c.Policy.UnknownToUplinks, Locations: n.planned(),
+		Registry: c.Registry, PassIPv6: c.Policy.PassIPv6, OpenDHCP: c.Policy.OpenDHCP,
+		UnknownToUplinks: c.Policy.UnknownToUplinks, Locations: n.planned(),
 	}
 	if mac := n.settings.Load().hostMAC; mac != (registry.MAC{}) {
 		plan.Host = []registry.MAC{mac}

@@ -10,7 +10,7 @@ import (
 // the name of a chain or set ends.
 func TestNames(t *testing.T) {
 	rulesetOf := func(network string) ruleset {
-		n := datapath.Network{Name: network, Bridge: network, VLAN: 1, AllowList: datapath.Enforce, RateLimit: 1, PassIPv6: true}
+		n := datapath.Network{Name: network, Bridge: network, VLAN: 1, AllowList: datapath.Enforce, RateLimit: 1, PassIPv6: true, OpenDHCP: true}
 		return plan{datapath.Plan{Networks: []datapath.Network{n}}}.ruleset(1, true)
 	}
 	chains, sets := namesIn(rulesetOf("lab"))

@@ -22,6 +22,7 @@ const (
 	ofReceived    = "received_"  // chain for IPv4 from uplinks and the host to its guests
 	ofOutside     = "outside_"   // chain for admitted frames, some of which are for uplinks only
 	ofMACOnly     = "mac_only_"  // chain for DHCP and IPv6, of which only the source MAC is checked
+	ofOpenDHCP    = "open_dhcp_" // chain for DHCP, of which only the source MAC is checked, and which a MAC without a binding may send
 	ofRARP        = "rarp_"      // chain for RARP
 	ofNewcomer    = "newcomer_"  // chain for all frames from MACs that are not located behind the port
 
@@ -58,6 +59,11 @@ func (n network) chains() []chain {
 	list = append(list,
 		chain{name: ofMACOnly + n.Name, rules: n.macOnlyRules(accept())},
 		chain{name: ofRARP + n.Name, rules: n.macOnlyRules(n.takeRARP())},
+	)
+	if n.OpenDHCP {
+		list = append(list, chain{name: ofOpenDHCP + n.Name, rules: n.openDHCPRules()})
+	}
+	list = append(list,
 		chain{name: ofSource + n.Name, rules: n.sourceRules()},
 		chain{name: ofRouted + n.Name, rules: n.routedRules()},
 		chain{name: ofDestination + n.Name, rules: n.destinationRules()},
@@ -168,7 +174,7 @@ func (n network) destinationRules() []rule {
 	return slices.Concat([]rule{
 		{"to the host or the gateway", isTo(ofRouters + n.Name), goTo(ofRouted + n.Name)},
 	}, n.toOwner(goTo(ofSource+n.Name)), []rule{
-		{"a DHCP client's broadcast", dhcpWithoutAddress, goTo(ofMACOnly + n.Name)},
+		{"a DHCP client's broadcast", dhcpWithoutAddress, goTo(n.dhcpClient())},
 		{"a DHCP client's broadcast to rebind its lease", dhcpBroadcast, goTo(ofSource + n.Name)},
 	}, n.unknownDestinationRules(), []rule{
 		{"to a multicast or unregistered MAC, or to an address that its MAC does not have", nil, goTo(n.refuse())},
@@ -205,6 +211,23 @@ func (n network) sourceRules() []rule {
 		{"from a router, for its routes", all(isIPv4, isBound(ofRoutes+n.Name)), accept()},
 		{"from a router, for its routes, by its own port", all(isIPv4, isBoundHere(ofPortRoutes+n.Name)), accept()},
 		{"from another guest's address, or an unregistered one", nil, goTo(n.refuse())},
+	}
+}
+
+// dhcpClient returns the chain for the broadcasts of DHCP clients without an address.
+func (n network) dhcpClient() string {
+	if n.OpenDHCP {
+		return ofOpenDHCP + n.Name
+	}
+	return ofMACOnly + n.Name
+}
+
+// openDHCPRules returns the rules for DHCP from any MAC, unless it is registered with another port.
+func (n network) openDHCPRules() []rule {
+	return []rule{
+		{"from a MAC that is registered with this port", hasMACHere(ofPortMACs + n.Name), accept()},
+		{"from a MAC that is registered with another port", isFrom(ofBoundMACs + n.Name), goTo(n.refuse())},
+		{"policy dhcp: open: from any other MAC", nil, accept()},
 	}
 }
 
