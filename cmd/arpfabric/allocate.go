@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/arpfabric/arpfabric/config"
+	"github.com/arpfabric/arpfabric/internal/allocate"
 	"github.com/arpfabric/arpfabric/internal/api"
 	"github.com/arpfabric/arpfabric/internal/show"
 	"github.com/arpfabric/arpfabric/responder/registry"
@@ -19,15 +20,18 @@ func newAllocate() *cobra.Command {
 	var c client
 	var network string
 	var ttl time.Duration
+	var replace bool
 	var a api.NewAllocation
 	cmd := &cobra.Command{
 		Use: "allocate [--network NAME] [--address ADDRESS | --from RANGE] [--mac MAC] [--name NAME] [--port PORT] " +
-			"[--ttl DURATION]",
+			"[--ttl DURATION] [--replace]",
 		Short: "Give a guest an address while the fabric runs",
 		Long: "Bind the next free address of a network, or a given one, to a MAC, which is made if none is given. When the\n" +
 			"command ends, the address is kept on disk, answered and guarded. A restart and a reload keep it.\n\n" +
 			"The addresses of the configuration, its gateway and allocation.reserved are never given, nor is an address that\n" +
 			"was freed a short while ago. 'arpfabric free' takes the address back, and --ttl does so by itself.\n\n" +
+			"With --replace, an address that is allocated already gets the MAC, name, port and expiry that are given, and keeps\n" +
+			"its MAC if none is. So the command may be repeated.\n\n" +
 			"It needs root, the user of arpfabric, or a member of the group that api.writers names.",
 		Example: "  arpfabric allocate --name web\n  arpfabric allocate --network lab --address 10.239.0.110 --mac 02:00:0a:de:54:a8 --port vnet5\n" +
 			"  arpfabric allocate --from 10.239.0.128/26 --ttl 2h --json",
@@ -36,14 +40,14 @@ func newAllocate() *cobra.Command {
 			if cmd.Flags().Changed("ttl") {
 				a.TTL = ttl.String()
 			}
-			if err := checkAllocation(a); err != nil {
+			if err := checkAllocation(a, replace); err != nil {
 				return usageError{err}
 			}
 			name, err := c.chooseNetwork(cmd.Context(), network)
 			if err != nil {
 				return err
 			}
-			b, err := c.connect().Allocate(cmd.Context(), name, a)
+			b, err := c.allocate(cmd.Context(), name, a, replace)
 			if err != nil {
 				return err
 			}
@@ -60,12 +64,16 @@ func newAllocate() *cobra.Command {
 	cmd.Flags().StringVar(&a.Name, "name", "", "`NAME` of the guest, unique among the allocations of the network")
 	cmd.Flags().StringVar(&a.Port, "port", "", "`PORT` of the bridge that the guest may send from; any if there is none")
 	cmd.Flags().DurationVar(&ttl, "ttl", 0, "free the address after this `DURATION`, such as 90s, 30m or 24h; never if there is none")
+	cmd.Flags().BoolVar(&replace, "replace", false, "change the allocation of the --address, if there is one")
 	cmd.RegisterFlagCompletionFunc("port", c.suggest(suggestPorts))
 	return cmd
 }
 
 // checkAllocation returns an error if the flags are wrong, whatever the fabric is.
-func checkAllocation(a api.NewAllocation) error {
+func checkAllocation(a api.NewAllocation, replace bool) error {
+	if replace && a.Address == "" {
+		return errors.New("--replace needs --address")
+	}
 	if a.Address != "" && a.From != "" {
 		return errors.New("give either --address or --from")
 	}
@@ -82,6 +90,18 @@ func checkAllocation(a api.NewAllocation) error {
 		return fmt.Errorf("--ttl takes a duration longer than 0, such as 90s, 30m or 24h, not %s", a.TTL)
 	}
 	return nil
+}
+
+// allocate allocates an address, or changes its allocation if replace is true.
+func (c *client) allocate(ctx context.Context, network string, a api.NewAllocation, replace bool) (b api.NetworkBinding, err error) {
+	if !replace {
+		return c.connect().Allocate(ctx, network, a)
+	}
+	addr, err := netip.ParseAddr(a.Address)
+	if err != nil {
+		return b, err
+	}
+	return c.connect().PutBinding(ctx, network, addr, a.AllocationSettings, allocate.Precondition{})
 }
 
 func newFree() *cobra.Command {

@@ -28,7 +28,7 @@ var heldElsewhere = map[string]string{
 	"09:14:02.118457 1200 events were lost: there were too":  "TestEvent of internal/show, except for the time",
 	"watching lab (vpc on bridge br0), port vnet1; Ctrl-C":   "TestWatching and TestTally of internal/show, with other values",
 	"[Service]":                                             "no test: it is for systemd",
-	"- ansible.builtin.uri:":       "no test: it is for Ansible",
+	"- ansible.builtin.uri:":                                "no test: it is for Ansible",
 	"guest ── vnet2":                                        "no test: it is a picture",
 	"networks: vpc: driver_opts:":                           "no test: it is for Compose",
 	"page: listen: 192.0.2.10:9643":                         "TestLoad of config, which has the same keys",

@@ -1,20 +1,25 @@
 package main
 
 import (
+	"context"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/arpfabric/arpfabric/config"
+	"github.com/arpfabric/arpfabric/internal/api"
 	"github.com/arpfabric/arpfabric/internal/lab/labtest"
+	"github.com/google/go-cmp/cmp"
 )
 
 // A hook is examples/libvirt-hook as libvirt runs it, with the programs and files that it needs.
 type hook struct {
 	script string
 	bin    string // the only folder in its PATH
-	folder string // of the registries
+	folder string // of what the hook has allocated
 	logged string // file with its lines to the system log
 }
 
@@ -29,7 +34,7 @@ func newHook(t *testing.T) *hook {
 	labtest.Must(t, os.Mkdir(h.folder, 0o700))
 	h.program(t, "logger", `echo "$*" >>`+h.logged)
 	h.program(t, "virsh", "sleep infinity")
-	for _, name := range []string{"sh", "mktemp", "cmp", "chmod", "mv", "rm", "sleep"} {
+	for _, name := range []string{"sh", "mktemp", "sort", "comm", "cut", "grep", "mv", "rm", "sleep"} {
 		path, err := exec.LookPath(name)
 		labtest.Must(t, err)
 		labtest.Must(t, os.Symlink(path, filepath.Join(h.bin, name)))
@@ -65,22 +70,48 @@ func (h *hook) run(t *testing.T, operation, xml string) string {
 	return string(log)
 }
 
-func (h *hook) registry() string { return filepath.Join(h.folder, "default.ethers") }
+// record returns the file of what the hook has allocated.
+func (h *hook) record() string { return filepath.Join(h.folder, "default") }
 
-// expect checks the lines of the registry.
-func (h *hook) expect(t *testing.T, want string) {
+// expectRecord checks what the hook has allocated.
+func (h *hook) expectRecord(t *testing.T, want string) {
 	t.Helper()
-	got, err := os.ReadFile(h.registry())
+	got, err := os.ReadFile(h.record())
 	labtest.Must(t, err)
 	if string(got) != want {
-		t.Errorf("the registry is\n%swant\n%s", got, want)
+		t.Errorf("the record is\n%swant\n%s", got, want)
 	}
 }
 
-// opt creates an empty registry: the hook only updates registries that exist.
+// opt makes an empty record: the hook does nothing for networks without one.
 func (h *hook) opt(t *testing.T) {
 	t.Helper()
-	labtest.Must(t, os.WriteFile(h.registry(), nil, 0o600))
+	labtest.Write(t, h.record(), "")
+}
+
+// startDefault starts a fabric with the network of the hook's XML.
+func startDefault(t *testing.T) (*stage, *api.Client) {
+	t.Helper()
+	s := newStage(t)
+	startRun(t, "networks:\n  default:\n    attach: {bridge: br0}\n    allow_empty: true\n"+
+		"store: {folder: "+filepath.Join(t.TempDir(), "store")+"}\n")
+	client := api.NewClient(config.DefaultSocket)
+	labtest.Eventually(t, "the fabric answers", func() bool { _, err := client.Status(context.Background()); return err == nil })
+	return s, client
+}
+
+// expectAllocated checks the allocations, each as MAC, address and name.
+func expectAllocated(t *testing.T, c *api.Client, want ...string) {
+	t.Helper()
+	all, err := c.AllNetworkBindings(context.Background(), "default", api.BindingQuery{Source: api.FromStore})
+	labtest.Must(t, err)
+	var got []string
+	for _, b := range all {
+		got = append(got, strings.TrimSpace(b.MAC+" "+b.First.String()+" "+b.Name))
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("allocated (-want +got)\n%s", diff)
+	}
 }
 
 // hookXML returns the XML that libvirt writes for a network with these hosts.
@@ -96,50 +127,61 @@ func hookXML(t *testing.T, hosts string) string {
 }
 
 const (
-	oneHost  = `<host mac='52:54:00:a1:00:0f' name='stranger' ip='192.168.122.15'/>`
-	oneHosts = "52:54:00:3b:1c:7e 192.168.122.1 # host\n52:54:00:a1:00:0f 192.168.122.15 # stranger\n"
+	hostOfXML = "52:54:00:3b:1c:7e 192.168.122.1 host"
+	oneHost   = `<host mac='52:54:00:a1:00:0f' name='stranger' ip='192.168.122.15'/>`
+	oneHosts  = "52:54:00:3b:1c:7e 192.168.122.1 # host\n52:54:00:a1:00:0f 192.168.122.15 # stranger\n"
 )
 
-func TestHookUpdatesTheRegistry(t *testing.T) {
-	for _, operation := range []string{"started", "updated", "port-created"} {
-		h := newHook(t)
-		h.opt(t)
-		if log := h.run(t, operation, hookXML(t, oneHost)); log != "" {
-			t.Errorf("%s: logged %s", operation, log)
-		}
-		h.expect(t, oneHosts)
-		info, err := os.Stat(h.registry())
-		labtest.Must(t, err)
-		if info.Mode() != 0o644 {
-			t.Errorf("mode %v: a daemon that is not root can't read it", info.Mode())
-		}
-		h.run(t, "started", hookXML(t, oneHost))
-		again, err := os.Stat(h.registry())
-		labtest.Must(t, err)
-		if !os.SameFile(info, again) {
-			t.Error("it was written again though nothing had changed")
+// TestHookAllocates follows a network from its start through changes of its XML.
+func TestHookAllocates(t *testing.T) {
+	h := newHook(t)
+	_, client := startDefault(t)
+	h.opt(t)
+	_, err := client.Allocate(context.Background(), "default", api.NewAllocation{Address: "192.168.122.9"})
+	labtest.Must(t, err)
+	const others = "02:7a:09:de:54:a8 192.168.122.9" // which the hook must leave alone
+	const nameless = `<host mac='52:54:00:a1:00:10' ip='192.168.122.16'/>`
+	for _, tt := range []struct {
+		operation, hosts string
+		want             []string
+	}{
+		{"started", oneHost, []string{hostOfXML, others, "52:54:00:a1:00:0f 192.168.122.15 stranger"}},
+		{"port-created", oneHost + nameless, []string{
+			hostOfXML, others, "52:54:00:a1:00:0f 192.168.122.15 stranger", "52:54:00:a1:00:10 192.168.122.16",
+		}},
+		// The MACs change places, and the name goes.
+		{"updated", `<host mac='52:54:00:a1:00:10' ip='192.168.122.15'/><host mac='52:54:00:a1:00:0f' ip='192.168.122.16'/>`, []string{
+			hostOfXML, others, "52:54:00:a1:00:10 192.168.122.15", "52:54:00:a1:00:0f 192.168.122.16",
+		}},
+		{"updated", nameless, []string{hostOfXML, others, "52:54:00:a1:00:10 192.168.122.16"}},
+	} {
+		for range 2 { // the second time nothing changes
+			// It logs that the guest stranger has no address when that is so.
+			if log := h.run(t, tt.operation, hookXML(t, tt.hosts)); log != "" && !strings.Contains(log, "so there is no binding for it") {
+				t.Errorf("%s: logged %s", tt.operation, log)
+			}
+			expectAllocated(t, client, tt.want...)
 		}
 	}
+	h.expectRecord(t, "52:54:00:3b:1c:7e 192.168.122.1 # host\n52:54:00:a1:00:10 192.168.122.16\n")
 }
 
 func TestHookLeavesAlone(t *testing.T) {
 	h := newHook(t)
+	_, client := startDefault(t)
 	if log := h.run(t, "started", hookXML(t, oneHost)); log != "" {
 		t.Errorf("logged %s", log)
 	}
-	if _, err := os.Stat(h.registry()); err == nil {
-		t.Error("it made a registry that nobody had asked for")
-	}
+	expectAllocated(t, client)
 	h.opt(t)
 	for _, operation := range []string{"start", "stopped", "port-deleted"} {
 		h.run(t, operation, hookXML(t, oneHost))
-		h.expect(t, "")
+		expectAllocated(t, client)
 	}
 }
 
-// TestHookFailsSafe breaks an input or a program of the hook. The registry must stay, and the log must have the cause.
+// TestHookFailsSafe breaks an input or a program of the hook. The record must stay, and the log must have the cause.
 func TestHookFailsSafe(t *testing.T) {
-	const stays = "default.ethers stays as it was"
 	twoOwners := oneHost + `<host mac='52:54:00:a1:00:99' ip='192.168.122.15'/>`
 	tests := []struct {
 		name, xml, want string
@@ -149,26 +191,53 @@ func TestHookFailsSafe(t *testing.T) {
 		{"no network", "<hookData/>", "no bindings found", nil},
 		{"cut", hookXML(t, oneHost)[:400], "invalid XML", nil},
 		{"nothing", "", "no bindings found", nil},
+		{"no fabric", hookXML(t, oneHost), "no arpfabric is running", nil},
 		{"no arpfabric", hookXML(t, oneHost), "arpfabric: ", func(h *hook) { os.Remove(filepath.Join(h.bin, "arpfabric")) }},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			h := newHook(t)
-			labtest.Write(t, h.registry(), oneHosts)
+			labtest.Write(t, h.record(), oneHosts)
 			if tt.spoil != nil {
 				tt.spoil(h)
 			}
 			log := h.run(t, "updated", tt.xml)
-			if !strings.Contains(log, tt.want) || !strings.Contains(log, stays) || !strings.Contains(log, "network default: ") {
+			const stays = "network default: no allocation is changed"
+			if !strings.Contains(log, tt.want) || !strings.Contains(log, stays) {
 				t.Errorf("logged\n%swant %q, and %q", log, tt.want, stays)
 			}
-			h.expect(t, oneHosts)
+			h.expectRecord(t, oneHosts)
 		})
 	}
 }
 
+// TestHookTriesAgain refuses an allocation of the hook: the others are made, and the next event tries it again.
+func TestHookTriesAgain(t *testing.T) {
+	h := newHook(t)
+	_, client := startDefault(t)
+	h.opt(t)
+	const other = "52:54:00:a1:00:99 192.168.122.99 stranger" // the name is taken
+	_, err := client.Allocate(context.Background(), "default", api.NewAllocation{
+		Address: "192.168.122.99", AllocationSettings: api.AllocationSettings{MAC: "52:54:00:a1:00:99", Name: "stranger"},
+	})
+	labtest.Must(t, err)
+	if log := h.run(t, "started", hookXML(t, oneHost)); !strings.Contains(log, "the name stranger has 192.168.122.99") {
+		t.Errorf("logged %s", log)
+	}
+	expectAllocated(t, client, hostOfXML, other)
+	h.expectRecord(t, "")
+	_, err = client.FreeBinding(context.Background(), "default", netip.MustParseAddr("192.168.122.99"), 0)
+	labtest.Must(t, err)
+	if log := h.run(t, "port-created", hookXML(t, oneHost)); log != "" {
+		t.Errorf("logged %s", log)
+	}
+	expectAllocated(t, client, hostOfXML, "52:54:00:a1:00:0f 192.168.122.15 stranger")
+	h.expectRecord(t, oneHosts)
+}
+
 func TestHookNamesAGuestWithoutAddress(t *testing.T) {
 	h := newHook(t)
+	startDefault(t)
 	h.opt(t)
 	const want = "network default: stdin:19: stranger 52:54:00:a1:00:0f: " +
 		"this guest has no <host mac= ip=/> in the network's XML, so there is no binding for it\n"
@@ -182,12 +251,12 @@ func TestHookNamesAGuestWithoutAddress(t *testing.T) {
 	}
 }
 
-// TestHookReachesTheFabric adds a guest to a running network, as `virsh net-update` does.
+// TestHookReachesTheFabric adds a guest to a running network, as `virsh net-update` does. The guest can talk when the
+// hook ends.
 func TestHookReachesTheFabric(t *testing.T) {
-	s := newStage(t)
 	h := newHook(t)
-	labtest.Must(t, os.WriteFile(h.registry(), []byte("02:00:00:de:54:a8 10.239.0.1\n"), 0o644))
-	p := startRun(t, "networks:\n  default:\n    attach: {bridge: br0}\n    registry_files: ["+h.registry()+"]\n")
+	h.opt(t)
+	s, _ := startDefault(t)
 	const xml = `<hookData>
   <network connections='1'>
     <name>default</name>
@@ -203,8 +272,11 @@ func TestHookReachesTheFabric(t *testing.T) {
 	if log := h.run(t, "updated", xml); log != "" {
 		t.Errorf("logged %s", log)
 	}
-	p.expectLog(t, "configuration reloaded")
 	s.app.expectAnswered(t)
+	h.opt(t) // as if the hook were new, and run by hand with the output of virsh
+	if log := h.run(t, "updated", strings.NewReplacer("<hookData>", "", "</hookData>", "").Replace(xml)); log != "" {
+		t.Errorf("logged %s", log)
+	}
 }
 
 func TestHookIsClean(t *testing.T) {

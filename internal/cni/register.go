@@ -84,7 +84,7 @@ func (p *plugin) put(ctx context.Context, addr netip.Addr, want api.AllocationSe
 	case isMissing(err):
 	case err != nil:
 		return failure("asking for the binding of "+addr.String(), err)
-	case b.Source == api.FromConfig && b.MAC == want.MAC && (b.Port == "" || b.Port == want.Port):
+	case b.Source != api.FromStore && b.MAC == want.MAC && (b.Port == "" || b.Port == want.Port):
 		return nil
 	case isOurs:
 		expected = allocate.Precondition{Revision: b.Revision}
