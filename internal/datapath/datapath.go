@@ -60,6 +60,13 @@ type Datapath interface {
 	// without such frames may be missing.
 	Counters() (map[string]Counters, error)
 
+	// Answers returns a Conn from which the requests can be read that the kernel has answered by itself, while Show(true)
+	// is in force. It returns nil if the kernel answers none. Read returns copies, perhaps not of all, with IsAnswered set.
+	Answers() wire.Conn
+
+	// Show says whether anybody wants to see the requests that the kernel answers by itself. Any goroutine may call it.
+	Show(on bool)
+
 	// Overruns returns how many times messages about changes were lost because they were not read in time. Watch treats
 	// each loss as a change.
 	Overruns() uint64
@@ -70,4 +77,8 @@ type Datapath interface {
 type Counters struct {
 	Refused uint64                      // frames not on the allow-list, for any reason
 	Dropped map[responder.Reason]uint64 // frames dropped for a reason that only the kernel detects
+
+	// Handled has the frames that the kernel has handled by itself, of those that the fabric could handle, too. Len is 0
+	// in all verdicts.
+	Handled map[responder.Verdict]uint64
 }

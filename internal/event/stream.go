@@ -11,6 +11,10 @@ import (
 type Stream struct {
 	mu        sync.Mutex // held to change the listeners
 	listeners atomic.Pointer[[]*Listener]
+
+	// OnHeard, unless nil, is called when there is a first listener, and when there is none any more. It must be set before
+	// the first Listen, and must not use the Stream.
+	OnHeard func(isHeard bool)
 }
 
 // IsHeard reports whether there is a listener.
@@ -45,10 +49,14 @@ func (s *Stream) change(to func([]*Listener) []*Listener) {
 	if now := s.listeners.Load(); now != nil {
 		all = slices.Clone(*now)
 	}
+	wasHeard := len(all) > 0
 	if all = to(all); len(all) > 0 {
 		s.listeners.Store(&all)
 	} else {
 		s.listeners.Store(nil)
+	}
+	if isHeard := len(all) > 0; isHeard != wasHeard && s.OnHeard != nil {
+		s.OnHeard(isHeard)
 	}
 }
 

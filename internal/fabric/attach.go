@@ -130,5 +130,11 @@ func (f *Fabric) openDatapath() error {
 		return err
 	}
 	f.shared, f.hosts = &connServer{conn: f.datapath}, hosts
+	if answers := f.datapath.Answers(); answers != nil {
+		f.answered = &connServer{conn: answers}
+		if f.isDebugging() {
+			f.datapath.Show(true)
+		}
+	}
 	return nil
 }

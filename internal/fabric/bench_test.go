@@ -10,7 +10,6 @@ import (
 	"testing"
 
 	"github.com/arpfabric/arpfabric/config"
-	"github.com/arpfabric/arpfabric/internal/datapath/nft"
 	"github.com/arpfabric/arpfabric/internal/fabric"
 	"github.com/arpfabric/arpfabric/internal/lab"
 	"github.com/arpfabric/arpfabric/internal/lab/labtest"
@@ -141,7 +140,7 @@ func startBench(b *testing.B, n config.Network) (stop func()) {
 // runBench runs a fabric until stop is called.
 func runBench(b *testing.B, n config.Network) (f *fabric.Fabric, stop func()) {
 	b.Helper()
-	f = fabric.New(&config.Config{Networks: []config.Network{n}}, slog.New(slog.DiscardHandler), nft.New())
+	f = fabric.New(&config.Config{Networks: []config.Network{n}}, slog.New(slog.DiscardHandler), newDatapath(b))
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- f.Run(ctx) }()

@@ -119,6 +119,9 @@ func (c *PortCounts) add(k datapath.Counters) {
 	for reason, n := range k.Dropped {
 		c.Verdicts[responder.Verdict{Action: responder.Drop, Reason: reason}] += n
 	}
+	for verdict, n := range k.Handled {
+		c.Verdicts[verdict] += n
+	}
 }
 
 // mergeSame adds up the counters of the same port of the same network. all is sorted.

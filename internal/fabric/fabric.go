@@ -27,6 +27,7 @@ type Fabric struct {
 	// Only the loop uses these once Run has started it.
 	networks   []*network
 	shared     *connServer   // serves the datapath, for all bridges and sidecars; nil until one of these is opened
+	answered   *connServer   // serves the requests that the datapath has answered itself; nil if it answers none
 	interfaces link.Snapshot // as they were at the last reconciliation
 	hasApplied bool          // the datapath has applied a plan
 	warnings   []string      // warnings of the datapath that were logged
@@ -69,6 +70,7 @@ func New(cfg *config.Config, log *slog.Logger, d datapath.Datapath) *Fabric {
 	f.inForce.Store(cfg)
 	f.ports.Store(newPorts())
 	f.running.Store(&[]*network{})
+	f.events.OnHeard = func(isHeard bool) { d.Show(isHeard || f.isDebugging()) }
 	return f
 }
 
@@ -176,6 +178,9 @@ func (f *Fabric) servers() []*connServer {
 	var all []*connServer
 	if f.shared != nil {
 		all = append(all, f.shared)
+	}
+	if f.answered != nil {
+		all = append(all, f.answered)
 	}
 	for _, n := range f.networks {
 		if n.server != nil {

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/arpfabric/arpfabric/config"
-	"github.com/arpfabric/arpfabric/internal/datapath/nft"
 	"github.com/arpfabric/arpfabric/internal/fabric"
 	"github.com/arpfabric/arpfabric/internal/lab"
 	"github.com/arpfabric/arpfabric/internal/lab/labtest"
@@ -86,7 +85,7 @@ func startConfig(t *testing.T, cfg *config.Config) *running {
 
 func startLogging(t *testing.T, cfg *config.Config, log slog.Handler) *running {
 	t.Helper()
-	f := fabric.New(cfg, slog.New(log), nft.New())
+	f := fabric.New(cfg, slog.New(log), newDatapath(t))
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- f.Run(ctx) }()

@@ -96,6 +96,10 @@ func (f *Fabric) handle(b *batch, frame wire.Frame, out []byte) int {
 		return 0
 	}
 	verdict := settings.responder.Decide(p.in, frame.Data, out)
+	if frame.IsAnswered {
+		f.show(b, p, settings, frame.Data, verdict)
+		return 0
+	}
 	if verdict.Reason == responder.NotARP && b.ports.steered[frame.Port] == p {
 		return 0 // a sample of what the allow-list has refused, which is not counted with a TAP
 	}
@@ -114,18 +118,26 @@ func (f *Fabric) handle(b *batch, frame wire.Frame, out []byte) int {
 	if frame.FromHost {
 		b.event.Undelivered = f.hosts.answer(p, frame.Data, verdict)
 	}
-	if f.events.IsHeard() {
-		f.publish(b, p, settings, frame.Data, verdict)
-	}
-	if f.log.Enabled(context.Background(), slog.LevelDebug) {
-		f.logVerdict(p, frame.Data, verdict)
-	}
+	f.show(b, p, settings, frame.Data, verdict)
 	if frame.FromHost || !settings.answers {
 		return 0
 	}
 	f.passOutside(b, p, settings, frame.Data, verdict)
 	return verdict.Len
 }
+
+// show publishes and logs a verdict, if anybody wants to see it.
+func (f *Fabric) show(b *batch, p *port, s *settings, frame []byte, v responder.Verdict) {
+	if f.events.IsHeard() {
+		f.publish(b, p, s, frame, v)
+	}
+	if f.isDebugging() {
+		f.logVerdict(p, frame, v)
+	}
+}
+
+// isDebugging reports whether each verdict is logged.
+func (f *Fabric) isDebugging() bool { return f.log.Enabled(context.Background(), slog.LevelDebug) }
 
 func (f *Fabric) noteViolation(p *port, s *settings, frame []byte, v responder.Verdict) {
 	action := v.Action

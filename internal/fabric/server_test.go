@@ -60,6 +60,8 @@ func (countsNothing) Counters() (map[string]datapath.Counters, error) {
 	return nil, errors.New("no guard")
 }
 
+func (countsNothing) Show(bool) {}
+
 // serveFake makes a Fabric with two ports serve a fakeConn. Port 1 is in a vpc network, port 2 in a classic one. When
 // the Conn is closed, ended receives the result of serve.
 func serveFake(t *testing.T) (f *Fabric, s *connServer, ended chan error) {

@@ -63,7 +63,7 @@ func TestSidecarCounts(t *testing.T) {
 func TestForgingSidecarLogsLittle(t *testing.T) {
 	s, configuration := buildSidecar(t)
 	var log lines
-	f := fabric.New(loadConfig(t, configuration), slog.New(slog.NewTextHandler(&log, nil)), nft.New())
+	f := fabric.New(loadConfig(t, configuration), slog.New(slog.NewTextHandler(&log, nil)), newDatapath(t))
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- f.Run(ctx) }()

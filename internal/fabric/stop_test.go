@@ -136,7 +136,7 @@ func TestRefusedStartChangesNothing(t *testing.T) {
 
 func expectRefusal(t *testing.T, configuration, want string) {
 	t.Helper()
-	f := fabric.New(loadConfig(t, configuration), slog.New(slog.NewTextHandler(t.Output(), nil)), nft.New())
+	f := fabric.New(loadConfig(t, configuration), slog.New(slog.NewTextHandler(t.Output(), nil)), newDatapath(t))
 	ctx, cancel := context.WithTimeout(context.Background(), labtest.Patience)
 	defer cancel()
 	err := f.Run(ctx)

@@ -18,6 +18,8 @@ type MemberSettings struct {
 
 	Learns bool // learning: the bridge learns MACs from frames that enter by the member
 	Floods bool // flood: unicast frames for MACs that the bridge does not know leave by the member
+
+	IsIsolated bool // isolated: no frames from other isolated members leave by the member
 }
 
 // ReadMemberSettings returns the settings of all members of bridges, by ifindex.
@@ -40,6 +42,7 @@ func ReadMemberSettings() (map[int]MemberSettings, error) {
 				GroupForwarding: binary.NativeEndian.Uint16(mask),
 				Learns:          isOn(attribute(member, nl.IFLA_BRPORT_LEARNING)),
 				Floods:          isOn(attribute(member, nl.IFLA_BRPORT_UNICAST_FLOOD)),
+				IsIsolated:      isOn(attribute(member, nl.IFLA_BRPORT_ISOLATED)),
 			}
 		}
 	}

@@ -19,6 +19,7 @@ type Link struct {
 	Name   string
 	Index  int // ifindex
 	MAC    net.HardwareAddr
+	MTU    int // in bytes, without the Ethernet header
 	IsUp   bool
 	Runs   bool   // it is up, and has a carrier
 	VLAN   uint16 // VLAN of its untagged frames, if it is a bridge that filters VLANs or a member of one; else 0
@@ -61,6 +62,7 @@ func ReadSnapshot() (Snapshot, error) {
 			Name:   a.Name,
 			Index:  a.Index,
 			MAC:    a.HardwareAddr,
+			MTU:    a.MTU,
 			IsUp:   a.Flags&net.FlagUp != 0,
 			Runs:   a.RawFlags&unix.IFF_RUNNING != 0,
 			master: a.MasterIndex,

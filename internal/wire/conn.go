@@ -11,6 +11,9 @@ type Frame struct {
 	// for each port.
 	FromHost bool
 
+	// IsAnswered means that the datapath has answered the frame itself. It is read to be shown.
+	IsAnswered bool
+
 	// OnlyLocates means that the datapath handles the frame itself. It is read because it shows behind which port its
 	// source is.
 	OnlyLocates bool

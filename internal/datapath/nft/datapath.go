@@ -238,5 +238,11 @@ func (d *Datapath) Warnings() []string {
 		"knows them; use a kernel with CONFIG_NFT_BRIDGE_META"}
 }
 
+// Answers implements [datapath.Datapath]. The fabric answers all requests.
+func (d *Datapath) Answers() wire.Conn { return nil }
+
+// Show implements [datapath.Datapath].
+func (d *Datapath) Show(bool) {}
+
 // Counters implements [datapath.Datapath].
 func (d *Datapath) Counters() (map[string]datapath.Counters, error) { return d.bridges.Counters() }

@@ -1,0 +1,166 @@
+package bpf
+
+import (
+	"encoding/binary"
+	"iter"
+	"math/bits"
+	"net/netip"
+	"time"
+
+	"github.com/arpfabric/arpfabric/internal/datapath"
+	"github.com/arpfabric/arpfabric/internal/link"
+	"github.com/arpfabric/arpfabric/responder/registry"
+)
+
+// contents are what a plan wants in the maps. The registries are apart from the rest, because they may be large: only
+// what differs is written.
+type contents struct {
+	ports      map[uint32]guardPort // by ifindex
+	host       map[guardAddress]uint8
+	locations  map[guardGuest]guardLocation
+	registries map[uint32]*registry.Registry // by network
+}
+
+// numbers stand for names in the maps. A number is never given to another name.
+type numbers map[string]uint32
+
+// of returns the number of a name, from 1.
+func (n numbers) of(name string) uint32 {
+	if n[name] == 0 {
+		n[name] = uint32(len(n)) + 1
+	}
+	return n[name]
+}
+
+// ownerOf returns a binding's owner. A port's number has 16 bits in the maps; there are fewer interfaces.
+func (n numbers) ownerOf(b registry.Binding) guardOwner {
+	owner := guardOwner{Mac: b.MAC}
+	if b.Port != "" {
+		owner.Port = uint16(n.of(b.Port))
+	}
+	return owner
+}
+
+// isAnswered reports whether the program may answer for a network: its guests' ARP goes to the fabric, and nowhere else.
+func isAnswered(n datapath.Network) bool { return n.ARP == datapath.HandOver && n.Registry != nil }
+
+// contentsOf returns what a plan wants in the maps. direct says which ports frames may be sent to, or from, past the
+// bridge.
+func (d *Datapath) contentsOf(p datapath.Plan, s link.Snapshot, direct func(port string) bool) contents {
+	c := contents{
+		ports: map[uint32]guardPort{}, host: map[guardAddress]uint8{}, locations: map[guardGuest]guardLocation{},
+		registries: map[uint32]*registry.Registry{},
+	}
+	for _, n := range p.Networks {
+		if !isAnswered(n) {
+			continue
+		}
+		number := d.networks.of(n.Name)
+		c.registries[number] = n.Registry
+		for _, addr := range n.HostAddresses {
+			c.host[guardAddress{Network: number, Ip: ipOf(addr)}] = 1
+		}
+		for _, name := range n.Guests {
+			if port, ok := s.Find(name); ok {
+				c.ports[uint32(port.Index)] = d.portOf(n, name, number, direct(name))
+			}
+		}
+		addLocations(c.locations, n, number, s, direct)
+	}
+	return c
+}
+
+func (d *Datapath) portOf(n datapath.Network, name string, network uint32, isDirect bool) guardPort {
+	port := guardPort{Network: network, Number: d.ports.of(name), Flags: guardPortFlagANSWERS}
+	if n.RateLimit > 0 {
+		port.Interval = uint32(time.Second) / n.RateLimit
+	}
+	if n.HasLocations() {
+		port.Flags |= guardPortFlagLOCATES
+		if isDirect {
+			port.Flags |= guardPortFlagFORWARDS
+		}
+	}
+	if n.DropsSelfProbes {
+		port.Flags |= guardPortFlagDROPS_SELF_PROBES
+	}
+	return port
+}
+
+// addLocations adds the locations of a network. It leaves out those that no frame from an address of the MAC has shown
+// yet, so that the fabric gets to see one.
+func addLocations(to map[guardGuest]guardLocation, n datapath.Network, network uint32, s link.Snapshot, direct func(port string) bool) {
+	isGuest := map[string]bool{}
+	for _, name := range n.Guests {
+		isGuest[name] = true
+	}
+	isHost := map[registry.MAC]bool{}
+	for _, mac := range n.Host {
+		isHost[mac] = true
+	}
+	for mac, at := range n.Locations {
+		port, ok := s.Find(at.Port)
+		if !ok || at.MACOnly || isHost[mac] {
+			continue
+		}
+		location := guardLocation{Port: uint32(port.Index), Longest: uint32(port.MTU) + headerLen}
+		// An uplink may need a tag for the frames of a VLAN.
+		if direct(at.Port) && port.IsUp && (isGuest[at.Port] || !s.FiltersVLANs(n.Bridge)) {
+			location.Flags |= guardLocationFlagIS_DIRECT
+		}
+		if mac == n.Gateway {
+			location.Flags |= guardLocationFlagIS_GATEWAY
+		}
+		to[guardGuest{Network: network, Mac: mac}] = location
+	}
+}
+
+// headerLen is what a frame may have beside its payload: an Ethernet header, and a tag, as bridges allow it.
+const headerLen = 14 + 4
+
+// needed returns the sizes of maps that hold the contents.
+func (c contents) needed() sizes {
+	s := c.neededBeside()
+	for _, r := range c.registries {
+		for b := range r.Owners() {
+			if b.First == b.Last {
+				s.bindings++
+				continue
+			}
+			for range prefixes(b.First, b.Last) {
+				s.ranges++
+			}
+		}
+	}
+	return s
+}
+
+// neededBeside returns the sizes without those for the registries.
+func (c contents) neededBeside() sizes {
+	return sizes{ports: uint32(len(c.ports)), host: uint32(len(c.host)), locations: uint32(len(c.locations))}
+}
+
+// ipOf returns an IPv4 address in network order, as the program reads it from frames.
+func ipOf(addr netip.Addr) uint32 {
+	b := addr.As4()
+	return binary.NativeEndian.Uint32(b[:])
+}
+
+// prefixes yields the fewest prefixes that have the IPv4 addresses from first to last, and no others.
+func prefixes(first, last netip.Addr) iter.Seq[netip.Prefix] {
+	return func(yield func(netip.Prefix) bool) {
+		at, end := uint64(registry.IPv4Of(first)), uint64(registry.IPv4Of(last))
+		for at <= end {
+			// As large as the alignment of at and the rest of the addresses allow.
+			size := min(bits.TrailingZeros64(at|1<<32), bits.Len64(end-at+1)-1)
+			if !yield(netip.PrefixFrom(registry.IPv4(at).Addr(), 32-size)) {
+				return
+			}
+			at += 1 << size
+		}
+	}
+}
+
+func prefixKey(network uint32, p netip.Prefix) guardPrefix {
+	return guardPrefix{Length: 32 + uint32(p.Bits()), Network: network, Ip: ipOf(p.Addr())}
+}

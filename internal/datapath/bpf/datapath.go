@@ -1,0 +1,281 @@
+package bpf
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+
+	"github.com/arpfabric/arpfabric/internal/datapath"
+	"github.com/arpfabric/arpfabric/internal/link"
+	"github.com/arpfabric/arpfabric/responder"
+	"github.com/cilium/ebpf"
+)
+
+// Datapath is the [datapath.Datapath] of eBPF, with another one beneath. What the programs can't do, that one does: if the
+// programs can't be brought in line with a plan, they are taken off the ports, and Warnings says so.
+type Datapath struct {
+	datapath.Datapath // beneath
+
+	answers         *answers // nil until Open
+	networks, ports numbers
+
+	program *program // nil if none is attached
+	have    contents // of the program's maps
+	plan    datapath.Plan
+	failure error // why no program is attached
+	found   bool  // an earlier fabric's programs were attached before the first Apply
+	isFirst bool  // Apply has not been called
+
+	mu        sync.Mutex // for what several goroutines use
+	running   *program   // the same as program
+	names     map[uint32]string
+	isWatched bool
+}
+
+var _ datapath.Datapath = (*Datapath)(nil)
+
+// New returns a Datapath with another one beneath. It does not change the kernel.
+func New(beneath datapath.Datapath) *Datapath {
+	return &Datapath{Datapath: beneath, networks: numbers{}, ports: numbers{}, isFirst: true}
+}
+
+// Remove removes the programs that any process or version has left. It is no error if there are none.
+func Remove() error {
+	found, err := places()
+	return errors.Join(err, detachAll(nil, found))
+}
+
+// Open implements [datapath.Datapath].
+func (d *Datapath) Open() error {
+	if err := d.Datapath.Open(); err != nil || d.answers != nil {
+		return err
+	}
+	var err error
+	if d.answers, err = newAnswers(); err != nil {
+		return errors.Join(err, d.Datapath.Close())
+	}
+	return nil
+}
+
+// Apply implements [datapath.Datapath]. The datapath beneath comes first: it isolates guests.
+func (d *Datapath) Apply(p datapath.Plan, s link.Snapshot) error {
+	if d.isFirst {
+		d.isFirst = false
+		d.found = isAnyAttached()
+	}
+	if err := d.Datapath.Apply(p, s); err != nil {
+		return err
+	}
+	d.plan = p
+	if d.failure = d.accelerate(p, s); d.failure != nil {
+		return d.takeOff()
+	}
+	return nil
+}
+
+// accelerate brings the maps in line with a plan, and attaches the program to the ports.
+func (d *Datapath) accelerate(p datapath.Plan, s link.Snapshot) error {
+	found, err := places()
+	if err != nil {
+		return err
+	}
+	want := d.contentsOf(p, s, directPorts(found, s))
+	if len(want.ports) == 0 {
+		return d.takeOff()
+	}
+	replaced, err := d.fill(want)
+	if err != nil {
+		return err
+	}
+	if err := attachAll(d.program.Arpfabric, d.programID(), want.ports, found); err != nil {
+		return err
+	}
+	d.setRunning(want, s)
+	if replaced != nil {
+		return replaced.Close()
+	}
+	return nil
+}
+
+// fill writes contents into the maps. If the maps are too small, or there are none, it loads another program first, and
+// returns the one that is replaced.
+func (d *Datapath) fill(want contents) (replaced *program, err error) {
+	if d.program != nil && want.mayFit(d.have, d.program.sizes) {
+		if err := d.program.write(d.have, want, d.ports); err != nil {
+			return nil, err
+		}
+		d.have = want
+		return nil, nil
+	}
+	next, err := load(want.needed().withRoom(), d.answers.shared())
+	if err != nil {
+		return nil, err
+	}
+	if err := next.write(contents{}, want, d.ports); err != nil {
+		return nil, errors.Join(err, next.Close())
+	}
+	replaced, d.program, d.have = d.program, next, want
+	return replaced, nil
+}
+
+// mayFit reports whether maps that have other contents can hold these. It counts the bindings only if registries differ.
+func (c contents) mayFit(have contents, s sizes) bool {
+	isSame := len(c.registries) == len(have.registries)
+	for number, r := range c.registries {
+		isSame = isSame && have.registries[number] == r
+	}
+	if !isSame {
+		return s.holds(c.needed())
+	}
+	needed := c.neededBeside()
+	needed.bindings, needed.ranges = s.bindings, s.ranges
+	return s.holds(needed)
+}
+
+// takeOff removes the program from all ports. The datapath beneath then does everything.
+func (d *Datapath) takeOff() error {
+	err := Remove()
+	if d.program != nil {
+		err = errors.Join(err, d.program.Close())
+	}
+	d.program, d.have = nil, contents{}
+	d.setRunning(contents{}, link.Snapshot{})
+	return err
+}
+
+// Rollback implements [datapath.Datapath].
+func (d *Datapath) Rollback() error {
+	if d.isFirst || d.found {
+		return d.Datapath.Rollback()
+	}
+	return errors.Join(d.takeOff(), d.Datapath.Rollback())
+}
+
+// Remove implements [datapath.Datapath].
+func (d *Datapath) Remove() error {
+	// The guard beneath goes last, so that no guest is without one while it still has a program.
+	return errors.Join(d.takeOff(), d.Datapath.Remove())
+}
+
+const part = "eBPF programs at tc ingress"
+
+// Parts implements [datapath.Datapath].
+func (d *Datapath) Parts() []string {
+	parts := d.Datapath.Parts()
+	if isAnyAttached() {
+		parts = append(parts, part)
+	}
+	return parts
+}
+
+// isAnyAttached reports whether a program of this package, of any process or version, is attached to a port.
+func isAnyAttached() bool {
+	found, err := places()
+	if err != nil {
+		return false
+	}
+	for _, at := range found {
+		if at.own != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// Intact implements [datapath.Datapath].
+func (d *Datapath) Intact(quick bool) []string {
+	changed := d.Datapath.Intact(quick)
+	if d.program == nil {
+		return changed
+	}
+	found, err := places()
+	if err != nil {
+		return changed // as long as it can't find out
+	}
+	id := d.programID()
+	for index := range d.have.ports {
+		if found[index].has(id) {
+			continue
+		}
+		if _, err := net.InterfaceByIndex(int(index)); err == nil { // or else the port has just gone
+			return append(changed, part)
+		}
+	}
+	return changed
+}
+
+// programID returns the number that the kernel has given to the program, or 0 if there is none.
+func (d *Datapath) programID() ebpf.ProgramID {
+	if d.program == nil {
+		return 0
+	}
+	info, err := d.program.Arpfabric.Info()
+	if err != nil {
+		return 0
+	}
+	id, _ := info.ID()
+	return id
+}
+
+// Warnings implements [datapath.Datapath].
+func (d *Datapath) Warnings() []string {
+	warnings := d.Datapath.Warnings()
+	if d.failure != nil {
+		warnings = append(warnings, fmt.Sprintf("the kernel does not answer by itself, so that the fabric answers all requests: %v", d.failure))
+	}
+	return warnings
+}
+
+// setRunning makes the program known to the methods that any goroutine may call.
+func (d *Datapath) setRunning(c contents, s link.Snapshot) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.running, d.names = d.program, map[uint32]string{}
+	d.show()
+	for index := range c.indexes() {
+		if l, ok := s.FindIndex(int(index)); ok {
+			d.names[index] = l.Name
+		}
+	}
+}
+
+// Counters implements [datapath.Datapath].
+func (d *Datapath) Counters() (map[string]datapath.Counters, error) {
+	all, err := d.Datapath.Counters()
+	if err != nil {
+		return nil, err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for index, name := range d.names {
+		var perCPU []guardCounters
+		if err := d.running.Counts.Lookup(index, &perCPU); err != nil {
+			continue // the port is new
+		}
+		all[name] = withCounts(all[name], perCPU)
+	}
+	return all, nil
+}
+
+// actions are those of the reasons for which the program handles a frame.
+var actions = map[responder.Reason]responder.Action{
+	responder.RateLimited: responder.Drop, responder.SelfProbe: responder.Reply, responder.ConflictProbe: responder.Reply,
+	responder.Answered: responder.Reply, responder.Admitted: responder.Pass,
+}
+
+func withCounts(c datapath.Counters, perCPU []guardCounters) datapath.Counters {
+	handled := map[responder.Verdict]uint64{}
+	for v, n := range c.Handled {
+		handled[v] = n
+	}
+	for reason, action := range actions {
+		for _, counters := range perCPU {
+			if n := counters.Frames[reason]; n > 0 {
+				handled[responder.Verdict{Action: action, Reason: reason}] += n
+			}
+		}
+	}
+	c.Handled = handled
+	return c
+}

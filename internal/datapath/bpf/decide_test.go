@@ -1,0 +1,341 @@
+package bpf
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"slices"
+	"testing"
+
+	"github.com/arpfabric/arpfabric/internal/datapath"
+	"github.com/arpfabric/arpfabric/internal/datapath/nft"
+	"github.com/arpfabric/arpfabric/internal/lab"
+	"github.com/arpfabric/arpfabric/internal/lab/labtest"
+	"github.com/arpfabric/arpfabric/internal/link"
+	"github.com/arpfabric/arpfabric/internal/registrytest"
+	"github.com/arpfabric/arpfabric/responder"
+	"github.com/arpfabric/arpfabric/responder/registry"
+	"github.com/cilium/ebpf"
+)
+
+// TestDecidesAsResponder runs the program and responder on the same random frames, with random registries, policies and
+// locations. What the program handles, responder decides in the same way. What responder decides from the owner of an
+// address whose location is known, the program handles.
+func TestDecidesAsResponder(t *testing.T) {
+	registries, frames := 250, 4000
+	if testing.Short() {
+		registries = 25
+	}
+	addPorts(t)
+	d := New(nft.New())
+	labtest.Must(t, d.Open())
+	t.Cleanup(func() { d.Close() })
+	handled := map[responder.Verdict]int{}
+	for seed := range registries {
+		c := newCase(t, d, rand.New(rand.NewPCG(uint64(seed), 0)))
+		for range frames {
+			c.check(t, c.frame(), handled)
+		}
+		labtest.Must(t, c.program.Close())
+		if t.Failed() {
+			t.Fatalf("seed %d", seed)
+		}
+	}
+	for reason, action := range actions {
+		v := responder.Verdict{Action: action, Reason: reason}
+		t.Logf("%s: %d frames", reason, handled[v])
+		if reason != responder.RateLimited && handled[v] == 0 {
+			t.Errorf("the program has handled no frame as %s", reason)
+		}
+	}
+}
+
+var (
+	guestPorts = []string{"vnet1", "vnet2"}
+	uplinks    = []string{"eth1"}
+)
+
+func addPorts(t *testing.T) {
+	labtest.Must(t, lab.AddBridge("br0"))
+	t.Cleanup(func() { lab.DeleteLink("br0") })
+	for i, port := range append(guestPorts, uplinks...) {
+		guest, err := lab.AddGuest(lab.GuestConfig{
+			Name: "of-" + port, Port: port, Bridge: "br0", MAC: net.HardwareAddr{2, 0, 0xff, 0, 0, byte(i)},
+			Addr: netip.PrefixFrom(registrytest.Addr(0xac100001+uint32(i)), 24),
+		})
+		labtest.Must(t, err)
+		t.Cleanup(func() { guest.Delete() })
+	}
+}
+
+// A differentialCase is a network, and the program with its maps.
+type differentialCase struct {
+	*rand.Rand
+	network   datapath.Network
+	responder *responder.Responder
+	program   *program
+	links     link.Snapshot
+}
+
+const firstAddr, addrs, macs = 0x0aef0000, 24, 7
+
+func newCase(t *testing.T, d *Datapath, rng *rand.Rand) *differentialCase {
+	t.Helper()
+	links, err := link.ReadSnapshot()
+	labtest.Must(t, err)
+	c := &differentialCase{Rand: rng, links: links}
+	policy := responder.Policy{
+		AnySender: c.oneIn(8), IgnoreSelfProbe: c.oneIn(3), PassIPv6: c.oneIn(2), UnknownToUplinks: c.oneIn(3),
+	}
+	if c.oneIn(4) {
+		policy.DenyMAC = registrytest.MAC("02:00:00:00:de:ee")
+	}
+	if c.oneIn(2) {
+		policy.Host = []netip.Addr{c.addr()}
+	}
+	r := c.registry(t)
+	if c.oneIn(2) {
+		policy.Gateway = c.addr()
+	}
+	c.responder = responder.New(r, policy)
+	c.network = datapath.Network{
+		Name: fmt.Sprint("lab", rng.Uint64()), Bridge: "br0", Guests: guestPorts, Uplinks: uplinks, ARP: datapath.HandOver,
+		AllowList: datapath.Enforce, Registry: r, DropsSelfProbes: policy.IgnoreSelfProbe, HostAddresses: policy.Host,
+		UnknownToUplinks: policy.UnknownToUplinks, PassIPv6: policy.PassIPv6, Locations: map[registry.MAC]datapath.Location{},
+	}
+	if c.oneIn(3) {
+		c.network.Host = []registry.MAC{c.mac()}
+	}
+	if b, ok := r.Lookup(policy.Gateway); ok {
+		c.network.Gateway = b.MAC
+	}
+	for _, port := range append(guestPorts, uplinks...) {
+		for range 3 {
+			if mac := c.mac(); r.MaySend(mac, port) {
+				c.network.Locations[mac] = datapath.Location{Port: port, MACOnly: c.oneIn(8)}
+			}
+		}
+	}
+	want := d.contentsOf(datapath.Plan{Networks: []datapath.Network{c.network}}, links, func(string) bool { return true })
+	c.program, err = load(want.needed().withRoom(), d.answers.shared())
+	labtest.Must(t, err)
+	labtest.Must(t, c.program.write(contents{}, want, d.ports))
+	return c
+}
+
+func (c *differentialCase) oneIn(n int) bool { return c.IntN(n) == 0 }
+func (c *differentialCase) addr() netip.Addr {
+	return registrytest.Addr(firstAddr + 1 + c.Uint32N(addrs))
+}
+func (c *differentialCase) mac() registry.MAC {
+	return registry.MAC{2, 0, 0, 0xde, 0x54, byte(c.IntN(macs))}
+}
+func (c *differentialCase) pick(of ...[]byte) []byte { return of[c.IntN(len(of))] }
+
+// somebody returns a MAC, mostly one whose location is known.
+func (c *differentialCase) somebody() registry.MAC {
+	for i := range byte(macs) {
+		mac := registry.MAC{2, 0, 0, 0xde, 0x54, i}
+		if c.network.Locations[mac].Port != "" && c.oneIn(2) {
+			return mac
+		}
+	}
+	return c.mac()
+}
+
+// registry returns a random registry of addresses, ranges, ports, addresses that move, and routers.
+func (c *differentialCase) registry(t *testing.T) *registry.Registry {
+	t.Helper()
+	var b registry.Builder
+	for range 4 + c.IntN(12) {
+		binding := registry.Binding{First: c.addr(), MAC: c.mac()}
+		binding.Last = binding.First
+		if c.oneIn(4) {
+			binding.Last = registrytest.Addr(uint32(registry.IPv4Of(binding.First)) + c.Uint32N(8))
+		}
+		if c.oneIn(4) {
+			binding.Port = append(guestPorts, uplinks...)[c.IntN(3)]
+		}
+		if c.oneIn(5) {
+			if other := c.mac(); other != binding.MAC {
+				binding.Candidates = registry.MACsOf(binding.MAC, other)
+			}
+		}
+		if c.oneIn(6) {
+			binding.Routes = registrytest.Prefixes("10.239.0.0/28")
+		}
+		b.Add(binding)
+	}
+	for {
+		r, err := b.Build()
+		if err == nil {
+			return r
+		}
+		return c.registry(t) // two of the bindings have the same address
+	}
+}
+
+// frame returns a random frame. Most are right in most respects.
+func (c *differentialCase) frame() []byte {
+	var f []byte
+	destination := c.somebody()
+	f = append(f, c.pick(destination[:], destination[:], []byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, []byte{1, 0, 0x5e, 0, 0, 1})...)
+	source := c.somebody()
+	f = append(f, source[:]...)
+	if c.oneIn(2) {
+		f = c.appendARP(f, source)
+	} else {
+		f = c.appendIPv4(f)
+	}
+	for c.oneIn(6) {
+		f[c.IntN(len(f))] = byte(c.Uint32())
+	}
+	if c.oneIn(20) {
+		f = f[:34+c.IntN(len(f)-33)] // the kernel does not test with less than a header of IPv4
+	}
+	return f
+}
+
+func (c *differentialCase) ip() []byte {
+	known := c.addr().As4()
+	return c.pick(known[:], known[:], known[:], known[:], []byte{0, 0, 0, 0}, []byte{224, 0, 0, 1}, []byte{127, 0, 0, 1},
+		[]byte{255, 255, 255, 255}, []byte{192, 0, 2, 1})
+}
+
+func (c *differentialCase) appendARP(f []byte, source registry.MAC) []byte {
+	f = append(f, 8, 6, 0, 1, 8, 0, 6, 4, 0, 1)
+	if c.oneIn(8) {
+		f[len(f)-1] = 2
+	}
+	f = append(append(f, source[:]...), c.ownOr(source, c.ip())...)
+	other := c.mac()
+	f = append(append(f, other[:]...), c.ip()...)
+	return append(f, make([]byte, c.IntN(30))...)
+}
+
+// ownOr returns an address of a MAC, mostly, or another.
+func (c *differentialCase) ownOr(mac registry.MAC, other []byte) []byte {
+	for _, i := range c.Perm(addrs) {
+		addr := registrytest.Addr(firstAddr + 1 + uint32(i))
+		if b, ok := c.network.Registry.Lookup(addr); ok && b.MAC == mac && !c.oneIn(4) {
+			own := addr.As4()
+			return own[:]
+		}
+	}
+	return other
+}
+
+func (c *differentialCase) appendIPv4(f []byte) []byte {
+	destination, source := registry.MAC(f[:6]), registry.MAC(f[6:12])
+	payload := c.IntN(100)
+	f = append(f, 8, 0, 0x45, 0)
+	f = binary.BigEndian.AppendUint16(f, uint16(20+payload))
+	f = append(f, 0, 0)
+	f = binary.BigEndian.AppendUint16(f, []uint16{0, 0, 0, 0x4000, 0x2000, 185}[c.IntN(6)])
+	f = append(f, 64, []byte{1, 6, 17, 17}[c.IntN(4)], 0, 0)
+	f = append(append(f, c.ownOr(source, c.ip())...), c.ownOr(destination, c.ip())...)
+	at := len(f)
+	f = append(f, make([]byte, payload)...)
+	if payload >= 4 {
+		binary.BigEndian.PutUint16(f[at+2:], []uint16{53, 53, 67, 68}[c.IntN(4)])
+	}
+	return append(f, make([]byte, c.IntN(2)*20)...)
+}
+
+// check runs both on a frame.
+func (c *differentialCase) check(t *testing.T, frame []byte, handled map[responder.Verdict]int) {
+	t.Helper()
+	name := guestPorts[c.IntN(len(guestPorts))]
+	if at := c.network.Locations[registry.MAC(frame[6:12])]; slices.Contains(guestPorts, at.Port) && !c.oneIn(4) {
+		name = at.Port
+	}
+	port, _ := c.links.Find(name)
+	in := responder.Ingress{Port: name, AllowList: true}
+	if len(c.network.Host) > 0 {
+		in.HostMAC = c.network.Host[0]
+	}
+	var out [responder.MaxReplyLen]byte
+	want := c.responder.Decide(in, frame, out[:])
+	got := run(t, c.program, port.Index, frame)
+	if !got.isHandled {
+		if c.mustHandle(in, frame, want) {
+			t.Errorf("the program leaves %x, from %s, to the fabric, which decides %s", frame, name, want.Reason)
+		}
+		return
+	}
+	handled[responder.Verdict{Action: want.Action, Reason: want.Reason}]++
+	switch {
+	case got.reason != want.Reason || actions[got.reason] != want.Action:
+		t.Errorf("%x from %s: the program says %s, responder %s %s", frame, name, got.reason, want.Action, want.Reason)
+	case want.Action == responder.Reply && !bytes.Equal(got.frame, out[:want.Len]):
+		t.Errorf("%x from %s: the program answers\n%x, responder\n%x", frame, name, got.frame, out[:want.Len])
+	case want.Action == responder.Pass && !bytes.Equal(got.frame, frame):
+		t.Errorf("%x from %s leaves as %x", frame, name, got.frame)
+	case want.Action == responder.Pass && c.network.Locations[registry.MAC(frame[:6])].Port != c.nameOf(got.to):
+		t.Errorf("%x from %s is sent to %s", frame, name, c.nameOf(got.to))
+	}
+}
+
+func (c *differentialCase) nameOf(index int) string {
+	l, _ := c.links.FindIndex(index)
+	return l.Name
+}
+
+// mustHandle reports whether the program has all that it needs: the sender is the owner of its address and is located at the
+// port, and the receiver is the owner of its address and is located elsewhere.
+func (c *differentialCase) mustHandle(in responder.Ingress, frame []byte, v responder.Verdict) bool {
+	if v.Reason == responder.ConflictProbe || v.Reason == responder.SelfProbe && v.Action == responder.Reply {
+		return true
+	}
+	id := responder.SenderIdentityOf(frame)
+	from, at := c.network.Locations[id.MAC], registry.MAC(frame[:6])
+	isLocated := from.Port == in.Port && !from.MACOnly && id.MAC != in.HostMAC && c.owns(id.MAC, id.Sender, in.Port)
+	switch to := c.network.Locations[at]; v.Reason {
+	case responder.Answered:
+		return isLocated && !v.AnnouncesHolder
+	case responder.Admitted:
+		return isLocated && to.Port != "" && to.Port != in.Port && !to.MACOnly && at != in.HostMAC && c.owns(at, id.Target, "") &&
+			len(frame) >= 42
+	}
+	return false
+}
+
+// owns reports whether an address belongs to a MAC, which may use it on a port; on any if port is "".
+func (c *differentialCase) owns(mac registry.MAC, addr netip.Addr, port string) bool {
+	b, ok := c.network.Registry.Lookup(addr)
+	return ok && b.MAC == mac && (port == "" || b.Port == "" || b.Port == port)
+}
+
+// A result is what the program makes of a frame.
+type result struct {
+	isHandled bool
+	reason    responder.Reason
+	to        int // ifindex of the port that an admitted frame is sent to
+	frame     []byte
+}
+
+// The layout of struct __sk_buff (linux/bpf.h), in bytes.
+const contextLen, contextIfindex, contextCB = 192, 40, 48
+
+func run(t *testing.T, p *program, index int, frame []byte) result {
+	t.Helper()
+	in, out := make([]byte, contextLen), make([]byte, contextLen)
+	binary.NativeEndian.PutUint32(in[contextIfindex:], uint32(index))
+	options := ebpf.RunOptions{Data: frame, DataOut: make([]byte, len(frame)+256), Context: in, ContextOut: out}
+	code, err := p.Arpfabric.Run(&options)
+	if err != nil {
+		t.Fatalf("running the program on %x: %v", frame, err)
+	}
+	const goOn, shot, redirect = ^uint32(0), 2, 7
+	r := result{
+		isHandled: code != goOn, reason: responder.Reason(binary.NativeEndian.Uint32(out[contextCB:])),
+		to: int(binary.NativeEndian.Uint32(out[contextCB+4:])), frame: options.DataOut,
+	}
+	if r.isHandled && code != redirect && (code != shot || r.reason != responder.RateLimited) {
+		t.Fatalf("the program returns %d for %x", code, frame)
+	}
+	return r
+}

@@ -1,0 +1,448 @@
+//go:build ignore
+
+// SPDX-License-Identifier: MIT OR GPL-2.0-only
+
+// The program at tc ingress of each guest port. It answers the guest's ARP, and sends its IPv4 straight to the port of the
+// destination. It handles a frame only if the frame's verdict is certain from the maps. Every other frame goes on, and
+// nftables and the fabric decide about it. So a map that lacks something makes nothing pass that must not.
+//
+// Package responder defines the verdicts. A verdict here is the same, with the same reason and the same bytes.
+
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/in.h>
+#include <linux/pkt_cls.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
+
+// The frame goes on to the next program and then to the bridge.
+#define GO_ON TC_ACT_UNSPEC
+
+// The reasons of the verdicts that the program gives, with their numbers in package responder.
+enum reason {
+	RATE_LIMITED   = 5,
+	SELF_PROBE     = 16,
+	CONFLICT_PROBE = 17,
+	ANSWERED       = 18,
+	ADMITTED       = 73,
+
+	NUM_REASONS = 76,
+};
+
+enum port_flag {
+	ANSWERS           = 1 << 0, // answer ARP
+	FORWARDS          = 1 << 1, // send IPv4 from the port straight to its destination
+	LOCATES           = 1 << 2, // the fabric wants the frames of MACs that it has not located at the port
+	DROPS_SELF_PROBES = 1 << 3, // policy self_probe: drop
+};
+
+struct port {
+	__u32 network;
+	__u32 number;   // stands for the port's name in struct owner
+	enum port_flag flags;
+	__u32 interval; // nanoseconds for each frame of ARP at the rate limit; 0 for no limit
+};
+
+// How much of a limit is used, as a time (the theoretical arrival time of ATM's generic cell rate algorithm).
+struct limit {
+	__u64 arp;
+	__u64 shown;
+};
+
+struct address {
+	__u32  network;
+	__be32 ip;
+};
+
+struct prefix {
+	__u32 length; // in bits, with the 32 of the network
+	__u32 network;
+	__be32 ip;
+};
+
+struct owner {
+	__u8  mac[ETH_ALEN];
+	__u16 port; // number of the only port that the owner may send from; 0 for any
+};
+
+struct guest {
+	__u32 network;
+	__u8  mac[ETH_ALEN];
+	__u16 unused;
+};
+
+enum location_flag {
+	IS_GATEWAY = 1 << 0, // it receives IPv4 to any address
+	IS_DIRECT  = 1 << 1, // nothing else on the host wants to see the frames for it in the bridge
+};
+
+struct location {
+	__u32 port;    // ifindex
+	__u32 longest; // length in bytes of the longest frame that may leave by the port
+	enum location_flag flags;
+};
+
+struct counters {
+	__u64 frames[NUM_REASONS]; // by reason
+};
+
+// A request that the program has answered, for the fabric to show.
+struct answered {
+	__u32 port; // ifindex
+	__u32 length; // of the whole frame, in bytes
+	__u8 frame[64];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u32); // ifindex
+	__type(value, struct port);
+} ports SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u32); // ifindex
+	__type(value, struct limit);
+} limits SEC(".maps");
+
+// The owners of single addresses.
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct address);
+	__type(value, struct owner);
+} bindings SEC(".maps");
+
+// The owners of ranges, without the addresses in bindings.
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct prefix);
+	__type(value, struct owner);
+} ranges SEC(".maps");
+
+// The addresses that the host's own stack answers for.
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct address);
+	__type(value, __u8);
+} host SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct guest);
+	__type(value, struct location);
+} locations SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u32); // ifindex
+	__type(value, struct counters);
+} counts SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 20);
+} shown SEC(".maps");
+
+// How many answered requests found no room in the ring buffer.
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} lost SEC(".maps");
+
+// Whether anybody wants to see the answered requests.
+volatile __u32 is_watched;
+
+// RFC 826, for IPv4 over Ethernet.
+struct arp {
+	__be16 hardware;
+	__be16 protocol;
+	__u8   hardware_length;
+	__u8   protocol_length;
+	__be16 operation;
+	__u8   sender_mac[ETH_ALEN];
+	__be32 sender_ip;
+	__u8   target_mac[ETH_ALEN];
+	__be32 target_ip;
+} __attribute__((packed));
+
+// RFC 791, 3.1, without options.
+struct ip {
+	__u8   version_and_length;
+	__u8   service;
+	__be16 length;
+	__be16 identification;
+	__be16 fragment;
+	__u8   ttl;
+	__u8   protocol;
+	__be16 checksum;
+	__be32 source;
+	__be32 destination;
+} __attribute__((packed));
+
+struct frame {
+	__u8   destination[ETH_ALEN];
+	__u8   source[ETH_ALEN];
+	__be16 type;
+	union {
+		struct arp arp;
+		struct ip  ip;
+	};
+} __attribute__((packed));
+
+struct reply {
+	__u8       destination[ETH_ALEN];
+	__u8       source[ETH_ALEN];
+	__be16     type;
+	struct arp arp;
+	__u8       padding[18];
+} __attribute__((packed));
+
+ALWAYS_INLINE int is_same(const __u8 *a, const __u8 *b)
+{
+	return !((a[0] ^ b[0]) | (a[1] ^ b[1]) | (a[2] ^ b[2]) | (a[3] ^ b[3]) | (a[4] ^ b[4]) | (a[5] ^ b[5]));
+}
+
+ALWAYS_INLINE int is_unicast(const __u8 *mac)
+{
+	return !(mac[0] & 1) && (mac[0] | mac[1] | mac[2] | mac[3] | mac[4] | mac[5]);
+}
+
+// Not multicast, not loopback, and not in 240.0.0.0/4 (RFC 1122, 3.2.1.3).
+ALWAYS_INLINE int can_be_source(__be32 ip)
+{
+	__u32 first = bpf_ntohl(ip) >> 24;
+	return first != 127 && first < 0xe0;
+}
+
+ALWAYS_INLINE struct owner *owner_of(__u32 network, __be32 ip)
+{
+	struct address address = {network, ip};
+	struct owner *owner = bpf_map_lookup_elem(&bindings, &address);
+	if (owner)
+		return owner;
+	struct prefix prefix = {64, network, ip};
+	return bpf_map_lookup_elem(&ranges, &prefix);
+}
+
+// Whether an address belongs to a MAC, which may use it on the port.
+ALWAYS_INLINE int is_sender(const struct port *port, const __u8 *mac, __be32 ip)
+{
+	struct owner *owner = owner_of(port->network, ip);
+	return owner && is_same(owner->mac, mac) && (!owner->port || owner->port == port->number);
+}
+
+ALWAYS_INLINE struct location *location_of(__u32 network, const __u8 *mac)
+{
+	struct guest guest = {.network = network};
+	__builtin_memcpy(guest.mac, mac, ETH_ALEN);
+	return bpf_map_lookup_elem(&locations, &guest);
+}
+
+ALWAYS_INLINE int is_at(const struct port *port, const __u8 *mac, __u32 ifindex)
+{
+	struct location *at = location_of(port->network, mac);
+	return at && at->port == ifindex;
+}
+
+// Adds one frame to what is used of a limit. Two processors that do so at once may count one frame instead of two.
+ALWAYS_INLINE int is_over(__u64 *used, __u32 interval)
+{
+	const __u64 burst = 1000000000; // the frames of one second, as in the rules of nftables
+	__u64 now = bpf_ktime_get_ns(), at = *used;
+	if (at < now)
+		at = now;
+	if (at - now >= burst)
+		return 1;
+	*used = at + interval;
+	return 0;
+}
+
+ALWAYS_INLINE int is_rate_limited(const struct port *port, __u32 ifindex)
+{
+	if (!port->interval)
+		return 0;
+	struct limit *limit = bpf_map_lookup_elem(&limits, &ifindex);
+	return limit && is_over(&limit->arp, port->interval);
+}
+
+// Not inlined, so that the object describes the types of its parameters.
+static __attribute__((noinline)) void fill(struct answered *a, struct __sk_buff *skb)
+{
+	a->port = skb->ifindex;
+	a->length = skb->len;
+	if (bpf_skb_load_bytes(skb, 0, a->frame, sizeof(a->frame)) < 0)
+		bpf_skb_load_bytes(skb, 0, a->frame, sizeof(struct frame));
+}
+
+// Copies the request to the ring buffer, up to a thousand a second for each port.
+ALWAYS_INLINE void show(struct __sk_buff *skb)
+{
+	__u32 ifindex = skb->ifindex;
+	struct limit *limit = bpf_map_lookup_elem(&limits, &ifindex);
+	if (!limit || is_over(&limit->shown, 1000000))
+		return;
+	struct answered *a = bpf_ringbuf_reserve(&shown, sizeof(*a), 0);
+	if (!a) {
+		__u32 zero = 0;
+		__u64 *count = bpf_map_lookup_elem(&lost, &zero);
+		if (count)
+			*count += 1;
+		return;
+	}
+	fill(a, skb);
+	bpf_ringbuf_submit(a, 0);
+}
+
+// Records the verdict, also where a test reads it: in the frame's control block.
+ALWAYS_INLINE void handle(struct __sk_buff *skb, enum reason reason)
+{
+	__u32 ifindex = skb->ifindex;
+	struct counters *counters = bpf_map_lookup_elem(&counts, &ifindex);
+	if (counters)
+		counters->frames[reason] += 1;
+	skb->cb[0] = reason;
+}
+
+ALWAYS_INLINE int answer(struct __sk_buff *skb, const struct frame *request, const __u8 *owner)
+{
+	struct reply reply = {
+		.type = bpf_htons(ETH_P_ARP),
+		.arp = {
+			.hardware = bpf_htons(1),
+			.protocol = bpf_htons(ETH_P_IP),
+			.hardware_length = ETH_ALEN,
+			.protocol_length = 4,
+			.operation = bpf_htons(2),
+			.sender_ip = request->arp.target_ip,
+			.target_ip = request->arp.sender_ip,
+		},
+	};
+	__builtin_memcpy(reply.destination, request->source, ETH_ALEN);
+	__builtin_memcpy(reply.source, owner, ETH_ALEN);
+	__builtin_memcpy(reply.arp.sender_mac, owner, ETH_ALEN);
+	__builtin_memcpy(reply.arp.target_mac, request->arp.sender_mac, ETH_ALEN);
+	if (skb->len != sizeof(reply) && bpf_skb_change_tail(skb, sizeof(reply), 0) < 0)
+		return TC_ACT_SHOT;
+	if (bpf_skb_store_bytes(skb, 0, &reply, sizeof(reply), 0) < 0)
+		return TC_ACT_SHOT;
+	return bpf_redirect(skb->ifindex, 0);
+}
+
+ALWAYS_INLINE int is_left_to_host(const struct port *port, __be32 ip)
+{
+	struct address address = {port->network, ip};
+	return bpf_map_lookup_elem(&host, &address) != NULL;
+}
+
+// The rows of the decision about ARP, as far as a frame meets none that needs the fabric.
+ALWAYS_INLINE int decide_arp(struct __sk_buff *skb, const struct port *port, const struct frame *f)
+{
+	const struct arp *arp = &f->arp;
+	if (!(port->flags & ANSWERS) || arp->hardware != bpf_htons(1) || arp->protocol != bpf_htons(ETH_P_IP) ||
+	    arp->hardware_length != ETH_ALEN || arp->protocol_length != 4 || arp->operation != bpf_htons(1))
+		return GO_ON;
+	if (is_rate_limited(port, skb->ifindex)) {
+		handle(skb, RATE_LIMITED);
+		return TC_ACT_SHOT;
+	}
+	if (!is_unicast(arp->sender_mac) || !is_same(f->source, arp->sender_mac) || !can_be_source(arp->sender_ip))
+		return GO_ON;
+	if (arp->sender_ip == arp->target_ip || is_left_to_host(port, arp->target_ip))
+		return GO_ON;
+	if (arp->sender_ip) {
+		if (!is_sender(port, arp->sender_mac, arp->sender_ip))
+			return GO_ON;
+		if (port->flags & LOCATES && !is_at(port, arp->sender_mac, skb->ifindex))
+			return GO_ON;
+	}
+	struct owner *owner = owner_of(port->network, arp->target_ip);
+	if (!owner)
+		return GO_ON;
+	enum reason reason = ANSWERED;
+	if (!arp->sender_ip) {
+		reason = CONFLICT_PROBE;
+		if (is_same(owner->mac, arp->sender_mac)) {
+			if (port->flags & DROPS_SELF_PROBES)
+				return GO_ON;
+			reason = SELF_PROBE;
+		}
+	}
+	handle(skb, reason);
+	if (is_watched)
+		show(skb);
+	return answer(skb, f, owner->mac);
+}
+
+// Whether the packet is for a DHCP server or client. The fabric's rules look into these.
+ALWAYS_INLINE int may_be_dhcp(struct __sk_buff *skb, const struct ip *ip)
+{
+	if (ip->protocol != IPPROTO_UDP || ip->fragment & bpf_htons(0x1fff))
+		return 0;
+	__be16 ports[2];
+	if (bpf_skb_load_bytes(skb, ETH_HLEN + (ip->version_and_length & 0xf) * 4, ports, sizeof(ports)) < 0)
+		return 1;
+	return ports[1] == bpf_htons(67) || ports[1] == bpf_htons(68);
+}
+
+ALWAYS_INLINE int decide_ip(struct __sk_buff *skb, const struct port *port, const struct frame *f)
+{
+	const struct ip *ip = &f->ip;
+	__u32 header = (ip->version_and_length & 0xf) * 4, length = bpf_ntohs(ip->length);
+	if (!(port->flags & FORWARDS) || ip->version_and_length >> 4 != 4 || header < sizeof(*ip) ||
+	    length < header || ETH_HLEN + length > skb->len)
+		return GO_ON;
+	if (!is_unicast(f->destination) || may_be_dhcp(skb, ip))
+		return GO_ON;
+	if (!is_at(port, f->source, skb->ifindex) || !is_sender(port, f->source, ip->source))
+		return GO_ON;
+	struct location *to = location_of(port->network, f->destination);
+	if (!to || !(to->flags & IS_DIRECT) || to->port == skb->ifindex || (skb->len > to->longest && !skb->gso_segs))
+		return GO_ON;
+	if (to->flags & IS_GATEWAY) {
+		if (!can_be_source(ip->destination))
+			return GO_ON;
+	} else {
+		struct owner *owner = owner_of(port->network, ip->destination);
+		if (!owner || !is_same(owner->mac, f->destination))
+			return GO_ON;
+	}
+	handle(skb, ADMITTED);
+	skb->cb[1] = to->port;
+	return bpf_redirect(to->port, 0);
+}
+
+SEC("tc")
+int arpfabric(struct __sk_buff *skb)
+{
+	__u32 ifindex = skb->ifindex;
+	struct port *port = bpf_map_lookup_elem(&ports, &ifindex);
+	struct frame frame;
+	// A tag is never in the frame's bytes alone: then it is the EtherType.
+	if (!port || skb->vlan_present || bpf_skb_load_bytes(skb, 0, &frame, sizeof(frame)) < 0)
+		return GO_ON;
+	if (frame.type == bpf_htons(ETH_P_IP))
+		return decide_ip(skb, port, &frame);
+	if (frame.type == bpf_htons(ETH_P_ARP))
+		return decide_arp(skb, port, &frame);
+	return GO_ON;
+}
+
+char _license[] SEC("license") = "Dual MIT/GPL";

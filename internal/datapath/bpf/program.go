@@ -1,0 +1,58 @@
+package bpf
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/cilium/ebpf"
+)
+
+// A program is one load of the eBPF program, with its maps. Its maps can't grow: a plan that needs larger ones gets
+// another program, which replaces this one at every port.
+type program struct {
+	guardObjects
+	sizes sizes
+}
+
+// sizes are the numbers of entries that the maps can have.
+type sizes struct{ ports, bindings, ranges, host, locations uint32 }
+
+// holds reports whether maps of these sizes can hold as many entries as the others.
+func (s sizes) holds(needed sizes) bool {
+	return s.ports >= needed.ports && s.bindings >= needed.bindings && s.ranges >= needed.ranges &&
+		s.host >= needed.host && s.locations >= needed.locations
+}
+
+// withRoom returns the sizes of maps that can grow for a while. The kernel allocates entries one by one, as they are
+// needed.
+func (s sizes) withRoom() sizes {
+	double := func(n, least uint32) uint32 { return max(2*n, least) }
+	return sizes{
+		ports: double(s.ports, 256), bindings: double(s.bindings, 1<<12), ranges: double(s.ranges, 1<<10),
+		host: double(s.host, 64), locations: double(s.locations, 1<<10),
+	}
+}
+
+// load loads the program into the kernel, with empty maps, except those that it shares.
+func load(s sizes, shared map[string]*ebpf.Map) (*program, error) {
+	spec, err := loadGuard()
+	if err != nil {
+		return nil, err
+	}
+	for name, size := range map[string]uint32{
+		guardMapPorts: s.ports, guardMapLimits: s.ports, guardMapCounts: s.ports, guardMapBindings: s.bindings,
+		guardMapRanges: s.ranges, guardMapHost: s.host, guardMapLocations: s.locations,
+	} {
+		spec.Maps[name].MaxEntries = size
+	}
+	p := &program{sizes: s}
+	options := &ebpf.CollectionOptions{MapReplacements: shared}
+	if err := spec.LoadAndAssign(&p.guardObjects, options); err != nil {
+		var rejected *ebpf.VerifierError
+		if errors.As(err, &rejected) {
+			return nil, fmt.Errorf("the kernel does not accept the eBPF program: %w", err)
+		}
+		return nil, fmt.Errorf("loading the eBPF program and its maps: %w", err)
+	}
+	return p, nil
+}

@@ -1,0 +1,23 @@
+package fabric_test
+
+import (
+	"os"
+	"testing"
+
+	"github.com/arpfabric/arpfabric/internal/datapath"
+	"github.com/arpfabric/arpfabric/internal/datapath/bpf"
+	"github.com/arpfabric/arpfabric/internal/datapath/nft"
+)
+
+// newDatapath returns the datapath that the tests run on: that of eBPF where this user may have it, or else that of nftables.
+// So as root all tests of this package hold for the one, and as an ordinary user for the other. The environment variable
+// ARPFABRIC_TEST_DATAPATH=user chooses the latter.
+func newDatapath(t testing.TB) datapath.Datapath {
+	t.Helper()
+	if os.Getenv("ARPFABRIC_TEST_DATAPATH") != "user" {
+		if bpf.Available() == nil {
+			return bpf.New(nft.New())
+		}
+	}
+	return nft.New()
+}
