@@ -31,6 +31,7 @@ func TestImports(t *testing.T) {
 		{"internal/watch", []string{module, ruleset}},
 		{"internal/datapath", []string{module + "config", module + "internal/fabric", module + "internal/datapath/", ruleset}},
 		{"internal/datapath/nft", []string{module + "config", module + "internal/fabric"}},
+		{"internal/datapath/bpf", []string{module + "config", module + "internal/fabric", module + "internal/datapath/nft"}},
 		{"internal/page", []string{module + "config", module + "internal/api", module + "internal/fabric", kernel}},
 		{"internal/store", []string{module + "config", module + "internal"}},
 		{"internal/filewatch", []string{module + "responder", module + "internal", netlink, ruleset}},

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/arpfabric/arpfabric/config"
+	"github.com/arpfabric/arpfabric/internal/datapath"
 	"github.com/arpfabric/arpfabric/internal/fabric"
 	"github.com/arpfabric/arpfabric/internal/lab"
 	"github.com/arpfabric/arpfabric/internal/lab/labtest"
@@ -69,7 +70,8 @@ func network(attach string, rest ...string) string {
 // running is a running fabric.
 type running struct {
 	*fabric.Fabric
-	stop func()
+	datapath datapath.Datapath
+	stop     func()
 }
 
 // start runs a fabric, until the test ends or stop is called, and waits until it is ready.
@@ -85,7 +87,8 @@ func startConfig(t *testing.T, cfg *config.Config) *running {
 
 func startLogging(t *testing.T, cfg *config.Config, log slog.Handler) *running {
 	t.Helper()
-	f := fabric.New(cfg, slog.New(log), newDatapath(t))
+	d := newDatapath(t)
+	f := fabric.New(cfg, slog.New(log), d)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- f.Run(ctx) }()
@@ -106,7 +109,7 @@ func startLogging(t *testing.T, cfg *config.Config, log slog.Handler) *running {
 	case <-time.After(labtest.Patience):
 		t.Fatalf("not ready after %v", labtest.Patience)
 	}
-	return &running{f, stop}
+	return &running{f, d, stop}
 }
 
 func loadConfig(t *testing.T, configuration string) *config.Config {

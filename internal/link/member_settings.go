@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
@@ -20,7 +21,10 @@ type MemberSettings struct {
 	Floods bool // flood: unicast frames for MACs that the bridge does not know leave by the member
 
 	IsIsolated bool // isolated: no frames from other isolated members leave by the member
+	IsBlocked  bool // the state is not forwarding: STP, or somebody by hand, keeps frames from entering and leaving
 }
+
+const forwarding = 3 // BR_STATE_FORWARDING in linux/if_bridge.h
 
 // ReadMemberSettings returns the settings of all members of bridges, by ifindex.
 func ReadMemberSettings() (map[int]MemberSettings, error) {
@@ -42,6 +46,7 @@ func ReadMemberSettings() (map[int]MemberSettings, error) {
 				GroupForwarding: binary.NativeEndian.Uint16(mask),
 				Learns:          isOn(attribute(member, nl.IFLA_BRPORT_LEARNING)),
 				Floods:          isOn(attribute(member, nl.IFLA_BRPORT_UNICAST_FLOOD)),
+				IsBlocked:       !slices.Equal(attribute(member, nl.IFLA_BRPORT_STATE), []byte{forwarding}),
 				IsIsolated:      isOn(attribute(member, nl.IFLA_BRPORT_ISOLATED)),
 			}
 		}

@@ -104,8 +104,9 @@ func addLocations(to map[guardGuest]guardLocation, n datapath.Network, network u
 			continue
 		}
 		location := guardLocation{Port: uint32(port.Index), Longest: uint32(port.MTU) + headerLen}
-		// An uplink may need a tag for the frames of a VLAN.
-		if direct(at.Port) && port.IsUp && (isGuest[at.Port] || !s.FiltersVLANs(n.Bridge)) {
+		// The guest ports of a network in a VLAN have the VLAN's frames untagged. An uplink may not.
+		hasSameTag := !s.FiltersVLANs(n.Bridge) || n.VLAN != 0 && isGuest[at.Port]
+		if hasSameTag && direct(at.Port) && port.IsUp {
 			location.Flags |= guardLocationFlagIS_DIRECT
 		}
 		if mac == n.Gateway {

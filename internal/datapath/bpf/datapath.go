@@ -23,9 +23,10 @@ type Datapath struct {
 	program *program // nil if none is attached
 	have    contents // of the program's maps
 	plan    datapath.Plan
-	failure error // why no program is attached
-	found   bool  // an earlier fabric's programs were attached before the first Apply
-	isFirst bool  // Apply has not been called
+	links   link.Snapshot // as they were when the plan was made
+	failure error         // why no program is attached
+	found   bool          // an earlier fabric's programs were attached before the first Apply
+	isFirst bool          // Apply has not been called
 
 	mu        sync.Mutex // for what several goroutines use
 	running   *program   // the same as program
@@ -58,20 +59,18 @@ func (d *Datapath) Open() error {
 	return nil
 }
 
-// Apply implements [datapath.Datapath]. The datapath beneath comes first: it isolates guests.
+// Apply implements [datapath.Datapath]. The programs come first, because they take less time than the datapath beneath, and
+// handle only what is allowed. If they fail, Apply goes on without them.
 func (d *Datapath) Apply(p datapath.Plan, s link.Snapshot) error {
 	if d.isFirst {
 		d.isFirst = false
 		d.found = isAnyAttached()
 	}
-	if err := d.Datapath.Apply(p, s); err != nil {
-		return err
-	}
-	d.plan = p
+	d.plan, d.links = p, s
 	if d.failure = d.accelerate(p, s); d.failure != nil {
-		return d.takeOff()
+		return errors.Join(d.takeOff(), d.Datapath.Apply(p, s))
 	}
-	return nil
+	return d.Datapath.Apply(p, s)
 }
 
 // accelerate brings the maps in line with a plan, and attaches the program to the ports.
@@ -193,6 +192,10 @@ func (d *Datapath) Intact(quick bool) []string {
 	if err != nil {
 		return changed // as long as it can't find out
 	}
+	if err := d.followOthers(found); err != nil {
+		d.failure = err
+		return append(changed, part)
+	}
 	id := d.programID()
 	for index := range d.have.ports {
 		if found[index].has(id) {
@@ -203,6 +206,16 @@ func (d *Datapath) Intact(quick bool) []string {
 		}
 	}
 	return changed
+}
+
+// followOthers stops sending frames past the bridge where others have begun to look at what crosses it, or does so again.
+func (d *Datapath) followOthers(found map[uint32]place) error {
+	want := d.contentsOf(d.plan, d.links, directPorts(found, d.links))
+	if err := d.program.write(d.have, want, d.ports); err != nil {
+		return err
+	}
+	d.have = want
+	return nil
 }
 
 // programID returns the number that the kernel has given to the program, or 0 if there is none.

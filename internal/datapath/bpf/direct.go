@@ -25,7 +25,7 @@ func directPorts(found map[uint32]place, s link.Snapshot) func(port string) bool
 			return false
 		}
 		member, isMember := settings[port.Index]
-		return isMember && !member.IsIsolated && !found[uint32(port.Index)].hasOthers
+		return isMember && !member.IsIsolated && !member.IsBlocked && !found[uint32(port.Index)].hasOthers
 	}
 }
 

@@ -1,0 +1,100 @@
+package fabric_test
+
+import (
+	"bytes"
+	"net/netip"
+	"os/exec"
+	"slices"
+	"testing"
+
+	"github.com/arpfabric/arpfabric/internal/datapath/bpf"
+	"github.com/arpfabric/arpfabric/internal/lab/labtest"
+	"github.com/arpfabric/arpfabric/responder"
+	"github.com/arpfabric/arpfabric/responder/registry"
+)
+
+// needKernelDatapath skips a test that is about the eBPF programs where this user can't have them.
+func needKernelDatapath(t *testing.T) {
+	t.Helper()
+	if _, isKernel := newDatapath(t).(*bpf.Datapath); !isKernel {
+		t.Skip("the tests run on the datapath of nftables")
+	}
+}
+
+// locate has a guest send until the kernel answers it by itself.
+func (g *guest) locate(t *testing.T, f *running) {
+	t.Helper()
+	labtest.Eventually(t, "the kernel answers "+g.Name, func() bool {
+		before := f.answeredByKernel(t, g)
+		g.ask(t)
+		return f.answeredByKernel(t, g) > before
+	})
+}
+
+func (f *running) answeredByKernel(t *testing.T, g *guest) uint64 {
+	t.Helper()
+	counters, err := f.datapath.Counters()
+	labtest.Must(t, err)
+	return counters[g.Port].Handled[responder.Verdict{Action: responder.Reply, Reason: responder.Answered}]
+}
+
+// TestKernelAnswersAlone holds that guests are answered, and reach each other, while no fabric runs, and that what was not
+// allowed before is not then either.
+func TestKernelAnswersAlone(t *testing.T) {
+	needKernelDatapath(t)
+	s := build(t, onBridge)
+	t.Cleanup(removeGuard)
+	fabric := start(t, network(s.attach, "policy: {on_stop: hold}"))
+	s.app.locate(t, fabric)
+	s.db.locate(t, fabric)
+	fabric.stop()
+
+	for range 10 {
+		s.app.ask(t)
+	}
+	sendMark(t, s.app, s.db, 1)
+	forged := mark(s.app, s.db, 2)
+	copy(forged[26:], netip.MustParseAddr("10.239.0.200").AsSlice()) // the source
+	s.app.send(t, forged)
+	request := s.app.request(netip.MustParseAddr("10.239.0.200")).Frame()
+	s.app.send(t, request)
+	sendMark(t, s.app, s.db, 3)
+	if s.db.hasReceived(forged) || s.db.hasReceived(request) || s.idle.hasReceived(request) {
+		t.Error("a guest receives what is not allowed")
+	}
+
+	// The next one takes over: the port's program follows its registry.
+	next := network(s.attach)
+	next = string(bytes.ReplaceAll([]byte(next), []byte(dbMAC.String()), []byte("02:00:0c:de:54:a8")))
+	start(t, next)
+	labtest.Eventually(t, "the new owner of db's address is answered", func() bool {
+		s.app.send(t, s.app.request(dbAddr).Frame())
+		return slices.ContainsFunc(s.app.answers(), func(frame []byte) bool {
+			return registry.MAC(frame[22:28]) == registry.MAC{2, 0, 0x0c, 0xde, 0x54, 0xa8}
+		})
+	})
+}
+
+// TestKernelLeavesOthersRules holds that a rule of another program for what crosses the bridge still applies.
+func TestKernelLeavesOthersRules(t *testing.T) {
+	needKernelDatapath(t)
+	labtest.NeedProgram(t, "nft")
+	s := build(t, onBridge)
+	fabric := start(t, network(s.attach))
+	s.app.locate(t, fabric)
+	s.db.locate(t, fabric)
+	sendMark(t, s.app, s.db, 1)
+	t.Cleanup(func() { exec.Command("nft", "delete table bridge other").Run() })
+	out, err := exec.Command("nft", "table bridge other { chain c { type filter hook forward priority 0; ether type ip drop; }; }").CombinedOutput()
+	if err != nil {
+		t.Fatalf("nft: %v: %s", err, out)
+	}
+	number := 1
+	labtest.Eventually(t, "the rule drops what app sends", func() bool {
+		number++
+		dropped := mark(s.app, s.db, number)
+		s.app.send(t, dropped)
+		s.app.ask(t) // is handled after it
+		return !s.db.hasReceived(dropped)
+	})
+}
