@@ -8,6 +8,7 @@ import (
 	"os"
 
 	"github.com/arpfabric/arpfabric/internal/api"
+	"github.com/arpfabric/arpfabric/internal/event"
 	"github.com/arpfabric/arpfabric/internal/show"
 	"github.com/spf13/cobra"
 )
@@ -20,6 +21,8 @@ func newWatch() *cobra.Command {
 		Long: "Show each verdict of the running fabric: the frame as tcpdump prints it, and the action and the reason at the\n" +
 			"end of the line. For non-ARP, only a sample of dropped frames is shown (50/s per port). Ctrl-C ends watch; it\n" +
 			"then prints a summary on standard error, except with --json.\n\n" +
+			"First come the last verdicts before watch began, on a terminal in a weak colour; with --json, --write or\n" +
+			"--count only if --last asks for them. They do not count for --count, nor in the summary.\n\n" +
 			"All watchers together get 2500 events a second. Events beyond this limit, and events that a watcher reads too\n" +
 			"slowly, are lost and counted. Only events that match the filters count towards the limit. Guests never wait\n" +
 			"for a watcher.",
@@ -27,16 +30,26 @@ func newWatch() *cobra.Command {
 			"  arpfabric watch -c 1 --reason spoofed-sender,spoofed-source\n" +
 			"  arpfabric watch -w - | wireshark -k -i -",
 		Args: usage(cobra.MatchAll(takes(), func(*cobra.Command, []string) error {
-			if w.json && w.path != "" {
+			switch {
+			case w.json && w.path != "":
 				return errors.New("give only one of --write and --json")
+			case w.last < 0 || w.last > event.MaxLast:
+				return fmt.Errorf("--last takes a number from 0 to %d, not %d", event.MaxLast, w.last)
 			}
 			return nil
 		})),
-		RunE: func(cmd *cobra.Command, _ []string) error { return w.run(cmd) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			isForPeople := !w.json && w.path == "" && w.count == 0
+			if !isForPeople && !cmd.Flags().Changed("last") {
+				w.last = 0
+			}
+			return w.run(cmd)
+		},
 	}
 	w.addFlags(cmd)
 	w.filterFlags = w.addFilterFlags(cmd, "events")
 	cmd.Flags().Uint64VarP(&w.count, "count", "c", 0, "end after `N` events (default: at Ctrl-C)")
+	cmd.Flags().IntVarP(&w.last, "last", "n", 10, "begin with the last `N` events before, up to 100")
 	cmd.Flags().StringVarP(&w.path, "write", "w", "", "write a pcapng capture to `FILE` ('-' for standard output), with the verdicts as comments")
 	cmd.RegisterFlagCompletionFunc("write", completeFiles)
 	return cmd
@@ -48,6 +61,7 @@ type watch struct {
 	filterFlags
 	recorder
 	count uint64 // of events, after which it ends; 0 for any
+	last  int    // events before it began
 	tally show.Tally
 	began bool
 }
@@ -68,7 +82,7 @@ func (w *watch) run(cmd *cobra.Command) error {
 		return err
 	}
 	notes := show.NewOutput(cmd.ErrOrStderr())
-	err = w.connect().Watch(cmd.Context(), filter, func() (func(api.Event) error, error) {
+	err = w.connect().Watch(cmd.Context(), filter, w.last, func() (func(api.Event) error, error) {
 		print, err := w.begin(cmd.OutOrStdout(), notes)
 		if err == nil && !w.json {
 			w.began = true
@@ -86,7 +100,7 @@ func (w *watch) run(cmd *cobra.Command) error {
 }
 
 func (w *watch) event(e api.Event, print func(api.Event) error) error {
-	if err := print(e); err != nil {
+	if err := print(e); err != nil || e.Earlier {
 		return err
 	}
 	w.tally.Add(e)

@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -117,14 +118,18 @@ func (c *Client) Reload(ctx context.Context) (Configuration, error) {
 	})
 }
 
-// Watch streams the events that match f. It calls begin once, when the server has begun the stream, and calls the
+// Watch streams the events that match f, and before them the last ones, at most last. It calls begin once, when the server has begun the stream, and calls the
 // function that begin returns for each event. Watch ends when ctx ends, and returns nil then, or at the first error.
-func (c *Client) Watch(ctx context.Context, f event.Filter, begin func() (do func(Event) error, err error)) error {
+func (c *Client) Watch(ctx context.Context, f event.Filter, last int, begin func() (do func(Event) error, err error)) error {
 	stream, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	idle := newIdleTimer(c.timeout, func() { cancel(c.timedOut(c.timeout)) })
 	defer idle.stop()
-	body, err := c.send(stream, request{path: pathEvents, query: f.Values()})
+	query := url.Values(f.Values())
+	if last > 0 {
+		query.Set(keyLast, strconv.Itoa(last))
+	}
+	body, err := c.send(stream, request{path: pathEvents, query: query})
 	switch {
 	case ctx.Err() != nil:
 		return nil

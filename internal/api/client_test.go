@@ -187,7 +187,7 @@ func TestHungFabric(t *testing.T) {
 				t.Errorf("Status returned %v, want %s", err, want)
 			}
 			do := always(func(e Event) error { return fmt.Errorf("got %+v", e) })
-			if err := c.Watch(context.Background(), event.Filter{}, do); err == nil || err.Error() != want {
+			if err := c.Watch(context.Background(), event.Filter{}, 0, do); err == nil || err.Error() != want {
 				t.Errorf("Watch returned %v, want %s", err, want)
 			}
 		})
@@ -211,7 +211,7 @@ func TestWatchContinues(t *testing.T) {
 	}))
 	c.timeout = timeout
 	enough := errors.New("enough")
-	err := c.Watch(context.Background(), event.Filter{}, always(func(e Event) error {
+	err := c.Watch(context.Background(), event.Filter{}, 0, always(func(e Event) error {
 		if e.Port == "last" {
 			return enough
 		}
@@ -244,7 +244,7 @@ func watch(t *testing.T, f *fake, socket string, filter event.Filter) (events <-
 	ctx, cancel := context.WithCancel(context.Background())
 	t.Cleanup(cancel)
 	go func() {
-		ended <- NewClient(socket).Watch(ctx, filter, always(func(e Event) error { got <- e; return nil }))
+		ended <- NewClient(socket).Watch(ctx, filter, 0, always(func(e Event) error { got <- e; return nil }))
 	}()
 	labtest.Eventually(t, "the fabric has one more listener", func() bool { return len(f.listened()) > before })
 	return got, func() error { cancel(); return <-ended }
@@ -324,7 +324,7 @@ func TestWatchCannotBegin(t *testing.T) {
 		}
 		return nil, why
 	}
-	if err := NewClient(socket).Watch(context.Background(), event.Filter{}, begin); err != why {
+	if err := NewClient(socket).Watch(context.Background(), event.Filter{}, 0, begin); err != why {
 		t.Errorf("error %v, want %v", err, why)
 	}
 	labtest.Eventually(t, "the fabric has no listener", func() bool { return !f.IsHeard() })
@@ -337,7 +337,7 @@ func TestWatchEnds(t *testing.T) {
 	enough := errors.New("enough")
 	ended := make(chan error, 1)
 	go func() {
-		ended <- NewClient(socket).Watch(context.Background(), event.Filter{}, always(func(Event) error { return enough }))
+		ended <- NewClient(socket).Watch(context.Background(), event.Filter{}, 0, always(func(Event) error { return enough }))
 	}()
 	labtest.Eventually(t, "the fabric has a listener", f.IsHeard)
 	f.Publish(answered())
@@ -347,7 +347,7 @@ func TestWatchEnds(t *testing.T) {
 	labtest.Eventually(t, "the fabric has no listener", func() bool { return !f.IsHeard() })
 	arrived := make(chan struct{}, 1)
 	go func() {
-		ended <- NewClient(socket).Watch(context.Background(), event.Filter{}, always(func(Event) error {
+		ended <- NewClient(socket).Watch(context.Background(), event.Filter{}, 0, always(func(Event) error {
 			arrived <- struct{}{}
 			return nil
 		}))
@@ -359,12 +359,12 @@ func TestWatchEnds(t *testing.T) {
 	if err := <-ended; err == nil || err.Error() != "arpfabric on "+socket+" closed the connection" {
 		t.Errorf("ended with %v, want that arpfabric closed the connection", err)
 	}
-	if err := NewClient(socket).Watch(context.Background(), event.Filter{}, never(t)); err == nil {
+	if err := NewClient(socket).Watch(context.Background(), event.Filter{}, 0, never(t)); err == nil {
 		t.Error("Watch returned no error without a fabric")
 	}
 	already, cancel := context.WithCancel(context.Background())
 	cancel()
-	if err := NewClient(socket).Watch(already, event.Filter{}, never(t)); err != nil {
+	if err := NewClient(socket).Watch(already, event.Filter{}, 0, never(t)); err != nil {
 		t.Errorf("after its context has ended: %v", err)
 	}
 }

@@ -2,8 +2,11 @@ package api
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"net/http"
+	"net/url"
+	"strconv"
 	"time"
 
 	"github.com/arpfabric/arpfabric/internal/event"
@@ -26,8 +29,11 @@ const (
 
 // events streams events, one JSON object a line, until the listener disconnects.
 func (s *Server) events(w http.ResponseWriter, r *http.Request) {
-	f, p := s.filter(r.URL.Query())
-	if p != nil {
+	query := r.URL.Query()
+	last, p := lastOf(query)
+	query.Del(keyLast)
+	f, filterProblem := s.filter(query)
+	if p = cmp.Or(p, filterProblem); p != nil {
 		s.sendProblem(w, p)
 		return
 	}
@@ -38,10 +44,22 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 		s.sendProblem(w, problem(http.StatusServiceUnavailable, "too many clients watch events already; end one of them"))
 		return
 	}
-	listener := s.fabric.Listen(f, eventCapacity)
+	listener := s.fabric.Listen(f, eventCapacity, last)
 	defer listener.Close()
 	w.Header().Set("Content-Type", mediaLines)
 	s.stream(w, r, listener)
+}
+
+// lastOf parses the number of earlier events that a client wants.
+func lastOf(query url.Values) (int, *Problem) {
+	if !query.Has(keyLast) {
+		return 0, nil
+	}
+	last, err := strconv.Atoi(query.Get(keyLast))
+	if err != nil || last < 0 || last > event.MaxLast {
+		return 0, problem(http.StatusBadRequest, "%s is %q; want a number from 0 to %d", keyLast, query.Get(keyLast), event.MaxLast)
+	}
+	return last, nil
 }
 
 func (s *Server) stream(w http.ResponseWriter, r *http.Request, l *event.Listener) {
@@ -108,6 +126,7 @@ func toJSON(e *event.Event) Event {
 	return Event{
 		Time: e.Time, Network: e.Network, Port: e.Port,
 		Action: e.Verdict.Action.String(), Reason: e.Verdict.Reason.String(), DryRun: e.DryRun, Undelivered: e.Undelivered,
-		Words: responder.Describe(e.Frame()), Frame: e.Frame(), Length: e.Len(),
+		Earlier: e.IsEarlier,
+		Words:   responder.Describe(e.Frame()), Frame: e.Frame(), Length: e.Len(),
 	}
 }

@@ -61,8 +61,8 @@ type Fabric interface {
 	Reload(context.Context) error
 
 	// Listen subscribes to the events that match filter. capacity is the number of events that may wait for the
-	// listener; the listener counts the others as lost.
-	Listen(filter event.Filter, capacity int) *event.Listener
+	// listener; the listener counts the others as lost. It begins with the last events before, at most last.
+	Listen(filter event.Filter, capacity, last int) *event.Listener
 }
 
 // ViolationFilter selects records of violations.

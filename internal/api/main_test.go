@@ -261,11 +261,11 @@ func (f *fake) Reload(ctx context.Context) error {
 	return f.reload(ctx)
 }
 
-func (f *fake) Listen(filter event.Filter, capacity int) *event.Listener {
+func (f *fake) Listen(filter event.Filter, capacity, last int) *event.Listener {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.filters = append(f.filters, filter)
-	return f.Stream.Listen(filter, capacity)
+	return f.Stream.Listen(filter, capacity, last)
 }
 
 func (f *fake) listened() []event.Filter {

@@ -91,7 +91,7 @@ var routes = []route{
 		summary: "Verdicts as the fabric makes them, one a line, until the client disconnects. An empty line is a keep-alive. " +
 			"All clients together get 2500 a second. Events beyond this limit, and events that a client reads too slowly, " +
 			"are lost and counted.",
-		query: filterParameters("events"),
+		query: append(filterParameters("events"), lastParameter),
 		media: mediaLines, answer: reflect.TypeFor[Event](), handle: (*Server).events,
 	},
 	{
@@ -146,6 +146,7 @@ var routes = []route{
 }
 
 var (
+	lastParameter  = parameter{name: keyLast, meaning: "begin with as many of the last events before, 0 to 100; 0 if it is absent"}
 	limitParameter = parameter{name: "limit", meaning: "the most entries of the answer, 1 to 1000; 1000 if it is absent"}
 	ifMatch        = parameter{name: "If-Match", meaning: "the ETag that the allocation must still have"}
 )
@@ -209,6 +210,9 @@ func filterParameters(of string) []parameter {
 	}
 	return all
 }
+
+// keyLast is the key for the number of events before a client began to watch.
+const keyLast = "last"
 
 // keySince is the key of the filter of violations that events have not.
 const keySince = "since"

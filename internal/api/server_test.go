@@ -114,6 +114,8 @@ func TestAnswers(t *testing.T) {
 				`\"x\" is not an IPv4 address\nunknown reason \"why\"; want ` + reasons() + `"}`},
 		{"a filter that is too long", "GET", "/v1/events?port=" + strings.Repeat("&port=vnet1", 64), nil, 400, mediaProblem,
 			`{"title":"Bad Request","status":400,"detail":"a filter takes at most 64 values; this one has 65"}`},
+		{"too many earlier events", "GET", "/v1/events?last=101", nil, 400, mediaProblem,
+			`{"title":"Bad Request","status":400,"detail":"last is \"101\"; want a number from 0 to 100"}`},
 		{"elsewhere", "GET", "/v2/status", nil, 404, mediaProblem,
 			`{"title":"Not Found","status":404,"detail":"unknown path /v2/status; /v1/openapi.json lists the paths"}`},
 		{"a path with more", "GET", "/v1/status/", nil, 404, mediaProblem,
@@ -245,15 +247,18 @@ func TestEvents(t *testing.T) {
 	openapi3filter.RegisterBodyDecoder(mediaLines, openapi3filter.JSONBodyDecoder)
 	defer openapi3filter.UnregisterBodyDecoder(mediaLines)
 	f := &fake{}
+	for range 2 {
+		f.Publish(answered())
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	r := httptest.NewRequest("GET", pathEvents+"?network=lab", nil).WithContext(ctx)
+	r := httptest.NewRequest("GET", pathEvents+"?network=lab&last=1", nil).WithContext(ctx)
 	w := httptest.NewRecorder()
 	var lines []string
 	waited := &watched{ResponseRecorder: w, flushed: func() {
 		lines = strings.Split(w.Body.String(), "\n")
 		switch len(lines) {
-		case 2: // the first keep-alive: the fabric has the listener
+		case 2: // the event before: the fabric has the listener
 			f.Publish(answered())
 			e := answered()
 			e.DryRun, e.Verdict = true, responder.Verdict{Action: responder.Drop, Reason: responder.SpoofedSender}
@@ -269,11 +274,12 @@ func TestEvents(t *testing.T) {
 	const frame = `"words":"ARP, Request who-has 10.239.0.102 tell 10.239.0.101, length 28",` +
 		`"frame":"////////AgAG3lSoCAYAAQgABgQAAQIABt5UqArvAGUAAAAAAAAK7wBm","length":42}`
 	want := []string{
+		`{"time":"2026-03-02T12:00:00Z","network":"lab","port":"vnet2","action":"reply","reason":"answered","earlier":true,` + frame,
 		`{"time":"2026-03-02T12:00:00Z","network":"lab","port":"vnet2","action":"reply","reason":"answered",` + frame,
 		`{"time":"2026-03-02T12:00:00Z","network":"lab","port":"vnet2","action":"drop","reason":"spoofed-sender",` +
 			`"dry_run":true,` + frame,
 	}
-	if diff := cmp.Diff(want, lines[1:3]); diff != "" {
+	if diff := cmp.Diff(want, lines[:3]); diff != "" {
 		t.Errorf("events (-want +got)\n%s", diff)
 	}
 	if last := lines[len(lines)-2]; !strings.HasSuffix(last, `,"lost":2}`) {

@@ -239,6 +239,7 @@ type Event struct {
 	Reason      string    `json:"reason,omitempty"`
 	DryRun      bool      `json:"dry_run,omitempty"`     // the mode is classic: the bridge forwarded the frame, whatever the verdict
 	Undelivered string    `json:"undelivered,omitempty"` // the cause for which the answer did not reach the requester, a program of the host
+	Earlier     bool      `json:"earlier,omitempty"`     // the fabric made the verdict before the client began to watch
 	Words       string    `json:"words,omitempty"`       // the frame as tcpdump prints it
 	Frame       []byte    `json:"frame,omitempty"`       // the first 128 bytes of the frame at most, in base64
 	Length      int       `json:"length,omitempty"`      // of the whole frame, in bytes

@@ -79,7 +79,7 @@ var kinds = map[string]func(socket string){
 	},
 	// `arpfabric watch`, except that it writes nothing
 	"watch": func(socket string) {
-		err := api.NewClient(socket).Watch(context.Background(), event.Filter{}, func() (func(api.Event) error, error) {
+		err := api.NewClient(socket).Watch(context.Background(), event.Filter{}, 0, func() (func(api.Event) error, error) {
 			return func(api.Event) error { return nil }, nil
 		})
 		log.Fatal(err)
@@ -116,8 +116,8 @@ func (f *idleFabric) Status() api.Status { return api.Status{} }
 func (f *idleFabric) Violations(api.ViolationFilter) []api.Violation { return nil }
 func (f *idleFabric) ClearViolations(api.ViolationFilter) int        { return 0 }
 
-func (f *idleFabric) Listen(filter event.Filter, capacity int) *event.Listener {
-	return f.Stream.Listen(filter, capacity)
+func (f *idleFabric) Listen(filter event.Filter, capacity, last int) *event.Listener {
+	return f.Stream.Listen(filter, capacity, last)
 }
 
 // runMany runs do in many clients, each with a connection of its own, again and again.

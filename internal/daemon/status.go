@@ -196,6 +196,6 @@ func (d *daemon) search(limit int, match func(registry.Binding) bool) []api.Bind
 func (d *daemon) Reload(ctx context.Context) error { return d.reloader.Reload(ctx) }
 
 // Listen implements [api.Fabric].
-func (d *daemon) Listen(f event.Filter, capacity int) *event.Listener {
-	return d.fabric.Listen(f, capacity)
+func (d *daemon) Listen(f event.Filter, capacity, last int) *event.Listener {
+	return d.fabric.Listen(f, capacity, last)
 }

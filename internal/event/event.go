@@ -20,6 +20,8 @@ type Event struct {
 	// Undelivered is the cause for which the answer did not reach the requester; empty if it did, or if there is none.
 	Undelivered string
 
+	IsEarlier bool // it was published before the listener began to listen
+
 	length int // of the whole frame, in bytes
 	data   [SnapLen]byte
 }

@@ -3,6 +3,7 @@ package event_test
 import (
 	"bytes"
 	"net/netip"
+	"slices"
 	"sync"
 	"testing"
 
@@ -45,7 +46,7 @@ func TestNobodyListens(t *testing.T) {
 		t.Error("it is heard before anybody listens")
 	}
 	s.Publish(numbered(60))
-	l := s.Listen(event.Filter{}, 4)
+	l := s.Listen(event.Filter{}, 4, 0)
 	if !s.IsHeard() {
 		t.Error("it is not heard though somebody listens")
 	}
@@ -66,7 +67,7 @@ func TestNobodyListens(t *testing.T) {
 // listeners lose none.
 func TestSlowListener(t *testing.T) {
 	var s event.Stream
-	slow, fast := s.Listen(event.Filter{}, 3), s.Listen(event.Filter{}, 3)
+	slow, fast := s.Listen(event.Filter{}, 3, 0), s.Listen(event.Filter{}, 3, 0)
 	check := func(l *event.Listener, most int, want []int, wantLost uint64) {
 		t.Helper()
 		got, lost := take(l, most)
@@ -86,6 +87,66 @@ func TestSlowListener(t *testing.T) {
 	s.Publish(numbered(66))
 	check(slow, 9, []int{63, 66}, 0)
 	check(slow, 9, nil, 0)
+}
+
+// TestLast checks that a listener begins with the last events that match, marked as earlier, and that only MaxLast are kept.
+func TestLast(t *testing.T) {
+	var s event.Stream
+	publish := func(n int, network string) {
+		e := numbered(n)
+		e.Network = network
+		s.Publish(e)
+	}
+	for n := range 2 * event.MaxLast {
+		publish(60+2*n, "lab")
+		publish(61+2*n, "other")
+	}
+	const newest = 60 + 4*event.MaxLast - 1
+	for _, tt := range []struct {
+		capacity, last int
+		filter         event.Filter
+		want           []int
+	}{
+		{8, 0, event.Filter{}, nil},
+		{8, 3, event.Filter{}, []int{newest - 2, newest - 1, newest}},
+		{2, 3, event.Filter{}, []int{newest - 1, newest}},
+		{8, 2, event.Filter{Networks: []string{"lab"}}, []int{newest - 3, newest - 1}},
+		{8, 2, event.Filter{Networks: []string{"none"}}, nil},
+	} {
+		l := s.Listen(tt.filter, tt.capacity, tt.last)
+		if got, _ := take(l, 9); !slices.Equal(got, tt.want) {
+			t.Errorf("the last %d of %v: %d, want %d", tt.last, tt.filter, got, tt.want)
+		}
+		l.Close()
+	}
+	l, into := s.Listen(event.Filter{}, 2*event.MaxLast, 2*event.MaxLast), make([]event.Event, 2*event.MaxLast)
+	s.Publish(numbered(59))
+	n, _ := l.Take(into)
+	if n != event.MaxLast+1 || !into[0].IsEarlier || !into[n-2].IsEarlier || into[n-1].IsEarlier {
+		t.Errorf("%d events, and the last but one is earlier: %v", n, into[n-2].IsEarlier)
+	}
+}
+
+// TestLastWithoutGap begins to listen while events are published. Each must come once, earlier or not.
+func TestLastWithoutGap(t *testing.T) {
+	const events = 50
+	for range 200 {
+		var s event.Stream
+		var publishing sync.WaitGroup
+		publishing.Go(func() {
+			for n := range events {
+				s.Publish(numbered(60 + n))
+			}
+		})
+		l := s.Listen(event.Filter{}, event.MaxLast, event.MaxLast)
+		publishing.Wait()
+		got, _ := take(l, event.MaxLast)
+		for n := range events {
+			if n >= len(got) || got[n] != 60+n {
+				t.Fatalf("got %d, want 60 to %d", got, 60+events-1)
+			}
+		}
+	}
 }
 
 func TestFrame(t *testing.T) {
@@ -121,7 +182,7 @@ func TestFilter(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			var s event.Stream
-			l := s.Listen(tt.filter, 1)
+			l := s.Listen(tt.filter, 1, 0)
 			s.Publish(numbered(60))
 			if lengths, _ := take(l, 1); (len(lengths) == 1) != tt.want {
 				t.Errorf("events %v, want one: %v", lengths, tt.want)
@@ -134,7 +195,7 @@ func TestFilter(t *testing.T) {
 func TestManyAtOnce(t *testing.T) {
 	const events = 20_000
 	var s event.Stream
-	steady := s.Listen(event.Filter{}, 64)
+	steady := s.Listen(event.Filter{}, 64, 0)
 	var all sync.WaitGroup
 	for range 2 {
 		all.Go(func() {
@@ -145,7 +206,7 @@ func TestManyAtOnce(t *testing.T) {
 	}
 	all.Go(func() {
 		for range 1000 {
-			s.Listen(event.Filter{}, 1).Close()
+			s.Listen(event.Filter{}, 1, 0).Close()
 		}
 	})
 	published := make(chan struct{})
@@ -167,7 +228,7 @@ func TestManyAtOnce(t *testing.T) {
 
 func TestPublishAllocatesNothing(t *testing.T) {
 	var s event.Stream
-	s.Listen(event.Filter{Networks: []string{"lab"}, Addresses: []netip.Addr{db}}, 16)
+	s.Listen(event.Filter{Networks: []string{"lab"}, Addresses: []netip.Addr{db}}, 16, 0)
 	e := numbered(60)
 	if n := testing.AllocsPerRun(1000, func() { s.Publish(e) }); n > 0 {
 		t.Errorf("%v allocations", n)
@@ -179,7 +240,7 @@ func BenchmarkPublish(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			var s event.Stream
 			for range listeners {
-				s.Listen(event.Filter{}, 1024)
+				s.Listen(event.Filter{}, 1024, 0)
 			}
 			e := numbered(60)
 			for b.Loop() {

@@ -118,7 +118,7 @@ func TestMacvlanElsewhere(t *testing.T) {
 	labtest.Must(t, netlink.LinkSetNsFd(l, int(elsewhere.Fd())))
 	log := &journal{}
 	f := startLogging(t, loadConfig(t, withMacvlan(network(s.attach))), slog.NewJSONHandler(log, nil))
-	listener := f.Listen(event.Filter{Reasons: []responder.Reason{responder.Answered}}, 16)
+	listener := f.Listen(event.Filter{Reasons: []responder.Reason{responder.Answered}}, 16, 0)
 	defer listener.Close()
 	labtest.Must(t, s.idle.Do(useMacvlan))
 	labtest.Must(t, s.idle.Do(func() error { return sendDatagram(dbAddr) }))

@@ -126,11 +126,9 @@ func (f *Fabric) handle(b *batch, frame wire.Frame, out []byte) int {
 	return verdict.Len
 }
 
-// show publishes and logs a verdict, if anybody wants to see it.
+// show publishes a verdict, and logs it if each verdict is logged.
 func (f *Fabric) show(b *batch, p *port, s *settings, frame []byte, v responder.Verdict) {
-	if f.events.IsHeard() {
-		f.publish(b, p, s, frame, v)
-	}
+	f.publish(b, p, s, frame, v)
 	if f.isDebugging() {
 		f.logVerdict(p, frame, v)
 	}

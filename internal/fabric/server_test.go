@@ -181,7 +181,7 @@ func expectNoAllocations(t *testing.T, isHeard bool) {
 	t.Helper()
 	f, s, ended := serveFake(t)
 	if isHeard {
-		defer f.events.Listen(event.Filter{}, 1).Close()
+		defer f.events.Listen(event.Filter{}, 1, 0).Close()
 	}
 	batch := make([]wire.Frame, wire.MaxBatch)
 	for i := range batch {

@@ -62,9 +62,10 @@ func (f *Fabric) Waiting() map[string]string {
 // Violations returns the table of guests that used a MAC or an address that is not theirs.
 func (f *Fabric) Violations() *violation.Table { return f.violations }
 
-// Listen returns a Listener for the verdicts that match a filter. It buffers up to capacity of them.
-func (f *Fabric) Listen(filter event.Filter, capacity int) *event.Listener {
-	return f.events.Listen(filter, capacity)
+// Listen returns a Listener for the verdicts that match a filter. It buffers up to capacity of them, and begins with the last
+// ones before.
+func (f *Fabric) Listen(filter event.Filter, capacity, last int) *event.Listener {
+	return f.events.Listen(filter, capacity, last)
 }
 
 // Troubles has counters of problems since the fabric was made.

@@ -239,8 +239,8 @@ func stateOf(n *config.Network, addr netip.Addr) api.AddressState {
 
 func (f *fake) Explain(q explain.Question) (explain.Explanation, error) { return q.Answer(f.networks) }
 
-func (f *fake) Listen(filter event.Filter, capacity int) *event.Listener {
-	return f.Stream.Listen(filter, capacity)
+func (f *fake) Listen(filter event.Filter, capacity, last int) *event.Listener {
+	return f.Stream.Listen(filter, capacity, last)
 }
 
 // publish publishes the verdict on a request in the lab, from the host 101 or another one.

@@ -31,9 +31,12 @@ func (o *Output) Event(e api.Event) error {
 	if e.Undelivered != "" {
 		reason += " (not delivered: " + e.Undelivered + ")"
 	}
-	verdict := o.style(action+" "+reason, colours[e.Action])
-	_, err := fmt.Fprintf(o.w, "%s %s %s %s%s: %s\n", at, e.Network, e.Port, e.Words, sender(e), verdict)
-	return err
+	frame := fmt.Sprintf("%s %s %s %s%s: ", at, e.Network, e.Port, e.Words, sender(e))
+	verdict := action + " " + reason
+	if e.Earlier {
+		return o.Line(o.style(frame+verdict, faint))
+	}
+	return o.Line(frame + o.style(verdict, colours[e.Action]))
 }
 
 // colours of the actions.

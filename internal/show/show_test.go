@@ -309,12 +309,14 @@ func TestStyles(t *testing.T) {
 	for _, action := range []string{"reply", "drop", "pass"} {
 		o.Event(api.Event{Time: now, Network: "lab", Port: "vnet2", Action: action, Reason: "why", Words: "ARP"})
 	}
+	o.Event(api.Event{Time: now, Network: "lab", Port: "vnet2", Action: "drop", Reason: "why", Words: "ARP", Earlier: true})
 	at := now.Local().Format("15:04:05.000000")
 	want := "\x1b[1mNETWORK  ADDRESS       MAC                NAME  PORT   WRITTEN IN\x1b[0m\n" +
 		"lab      10.239.0.102  02:00:07:de:54:a8  db    vnet3  lab.yaml:8\n" +
 		at + " lab vnet2 ARP: \x1b[32mreply why\x1b[0m\n" +
 		at + " lab vnet2 ARP: \x1b[31mdrop why\x1b[0m\n" +
-		at + " lab vnet2 ARP: \x1b[33mpass why\x1b[0m\n"
+		at + " lab vnet2 ARP: \x1b[33mpass why\x1b[0m\n" +
+		"\x1b[2m" + at + " lab vnet2 ARP: drop why\x1b[0m\n"
 	if diff := cmp.Diff(want, b.String()); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}

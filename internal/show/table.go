@@ -69,6 +69,7 @@ func (o *Output) heading(text string) string { return o.style(text, bold) }
 const (
 	plain  = 0
 	bold   = 1
+	faint  = 2
 	red    = 31
 	green  = 32
 	yellow = 33
