@@ -33,7 +33,7 @@ func newStatus() *cobra.Command {
 			if err := printAnswer(&c, cmd.OutOrStdout(), s, table); err != nil {
 				return err
 			}
-			if check && len(show.Problems(s)) > 0 {
+			if check && len(s.Problems) > 0 {
 				return exitCode(exitNo)
 			}
 			return nil

@@ -90,6 +90,7 @@ func (*fake) Status() Status {
 		},
 		Guard:   Guard{Reinstalled: 1},
 		Reasons: map[string]uint64{"answered": 7, "unknown-target": 2}, Refused: 5,
+		Problems:   []string{"network lab: the uplink eth1 is not a member of br0"},
 		Violations: Violations{Records: 2, Forgotten: 1}, Losses: Losses{Frames: 1, Events: 2, Strays: 3},
 	}
 }

@@ -28,6 +28,7 @@ const (
 	statusJSON = `{"version":"v1.2.3","pid":42,"started":"2026-03-02T08:00:00Z","configuration":` + configurationJSON + `,` +
 		`"networks":[{"name":"lab","mode":"vpc","attach":"bridge br0","guard":"full","bindings":3,"ports":2}],` +
 		`"guard":{"reinstalled":1},"reasons":{"answered":7,"unknown-target":2},"refused":5,` +
+		`"problems":["network lab: the uplink eth1 is not a member of br0"],` +
 		`"violations":{"records":2,"forgotten":1},"losses":{"frames":1,"events":2,"strays":3}}`
 	portsJSON = `[{"network":"lab","name":"br0","index":3,"kind":"host","mac":"02:00:00:de:54:a8","reasons":{},"refused":0},` +
 		`{"network":"lab","name":"vnet3","index":9,"kind":"guest","mac":"fe:00:07:de:54:a8","reasons":{"answered":7},` +

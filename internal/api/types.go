@@ -25,6 +25,9 @@ type Status struct {
 	Reasons map[string]uint64 `json:"reasons"`
 	Refused uint64            `json:"refused"` // frames that were not on the allow-list, on all current ports
 
+	// Problems are what an operator has to repair, a line each. Violations are none: they are the guests'.
+	Problems []string `json:"problems"`
+
 	Violations Violations `json:"violations"`
 	Losses     Losses     `json:"losses"`
 }

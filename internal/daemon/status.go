@@ -40,6 +40,7 @@ func (d *daemon) Status() api.Status {
 		s.Refused += p.Refused
 		addReasons(s.Reasons, p)
 	}
+	s.Problems = api.ProblemsOf(s)
 	return s
 }
 

@@ -163,12 +163,14 @@ func TestBrowser(t *testing.T) {
 	t.Run("policy", b.testPolicy)
 }
 
-// TestBrowserWithToken opens a page that asks for a token.
+// TestBrowserWithToken opens a page that asks for a token, of a fabric that has a problem.
 func TestBrowserWithToken(t *testing.T) {
 	labtest.NeedProgram(t, "chromium")
-	url := start(t, newFake(t), token)
-	b := newBrowser(t, strings.Replace(url, "://", "://me:"+token+"@", 1))
-	b.expectText("#health", "all is well")
+	f := newFake(t)
+	f.problems = []string{"network lab: the uplink eth1 is not a member of br0"}
+	b := newBrowser(t, strings.Replace(start(t, f, token), "://", "://me:"+token+"@", 1))
+	b.expectText("#health", "1 problem")
+	b.expectText("#problems", f.problems[0])
 	b.expectText("#map-legend", "45 active")
 }
 
@@ -218,7 +220,7 @@ func (b browser) testHosts(t *testing.T) {
 func (b browser) testPorts(t *testing.T) {
 	b.T = t
 	b.open("ports")
-	b.expectText("#ports-rows", "vnet2 guest 02:00:06:de:54:a8")
+	b.expectText("#ports-rows", "vnet2 guest web 10.239.0.101 02:00:06:de:54:a8 5s ago")
 	b.expectText("#ports-rows", "7,212 12 0 answered 7,210 · unknown-target 12 · self-probe 2")
 	b.expect(`document.querySelectorAll("#ports-rows tr").length === 5`)
 }

@@ -31,6 +31,7 @@ type fake struct {
 	api.Fabric // for what the page does not ask
 	event.Stream
 	networks []config.Network
+	problems []string
 }
 
 const (
@@ -92,6 +93,7 @@ func (f *fake) Status() api.Status {
 			{Name: "lab", Mode: "vpc", Attach: "bridge br0 (uplink eth1)", Guard: "full", Bindings: 53, Ports: 3},
 			{Name: "many", Mode: "vpc", Attach: "bridge br1", Guard: "full", Bindings: manyHosts, Ports: 0},
 		},
+		Problems:   append([]string{}, f.problems...),
 		Reasons:    map[string]uint64{"answered": 7234, "unknown-target": 12, "spoofed-sender": 3},
 		Violations: api.Violations{Records: len(violated)},
 	}
@@ -99,17 +101,20 @@ func (f *fake) Status() api.Status {
 
 func (f *fake) Ports() []api.Port {
 	since := time.Now().Add(-40 * time.Minute)
-	at := func(mac string) []api.LocatedMAC { return []api.LocatedMAC{{MAC: mac, Since: since, From: "arp"}} }
+	at := func(mac, name, addr string) []api.LocatedMAC {
+		return []api.LocatedMAC{{MAC: mac, Since: since, From: "arp", Name: name, Addresses: []string{addr}}}
+	}
+	seen := time.Now().Add(-5 * time.Second)
 	return []api.Port{
 		{Network: "lab", Name: "br0", Index: 3, Kind: api.Host, MAC: "02:00:00:de:54:a8", Reasons: map[string]uint64{"answered": 12}},
 		{Network: "lab", Name: "eth1", Index: 2, Kind: api.Uplink, Reasons: map[string]uint64{}},
 		{
-			Network: "lab", Name: "vnet2", Index: 5, Kind: api.GuestPort, MACs: at("02:00:06:de:54:a8"),
+			Network: "lab", Name: "vnet2", Index: 5, Kind: api.GuestPort, LastSeen: &seen, MACs: at("02:00:06:de:54:a8", "web", "10.239.0.101"),
 			Reasons: map[string]uint64{"answered": 7210, "self-probe": 2, "unknown-target": 12},
 		},
-		{Network: "lab", Name: "vnet3", Index: 6, Kind: api.GuestPort, MACs: at("02:00:07:de:54:a8"), Reasons: map[string]uint64{"answered": 12}},
+		{Network: "lab", Name: "vnet3", Index: 6, Kind: api.GuestPort, MACs: at("02:00:07:de:54:a8", "db", "10.239.0.102"), Reasons: map[string]uint64{"answered": 12}},
 		{
-			Network: "lab", Name: "vnet4", Index: 7, Kind: api.GuestPort, MACs: at("02:00:09:de:54:a8"),
+			Network: "lab", Name: "vnet4", Index: 7, Kind: api.GuestPort, MACs: at("02:00:09:de:54:a8", "balancer", "10.239.0.128-10.239.0.143"),
 			Reasons: map[string]uint64{"spoofed-sender": 3}, Refused: 14,
 		},
 	}

@@ -49,7 +49,10 @@ func (o *Output) Status(s api.Status, now time.Time) error {
 	if err := o.sources(s, now); err != nil {
 		return err
 	}
-	for _, problem := range slices.Concat(networkProblems(s), pageProblems(s)) {
+	for _, problem := range s.Problems {
+		if strings.HasPrefix(problem, api.ReloadFailed) {
+			continue // above, with all mistakes
+		}
 		if err := o.Line(problem); err != nil {
 			return err
 		}
@@ -103,65 +106,12 @@ func (o *Output) store(s api.Store, now time.Time) {
 	}
 }
 
-// Problems returns what an operator has to repair, a line each: networks that do not work as configured, and a
-// configuration that could not be reloaded. Violations are none: they are the guests'.
-func Problems(s api.Status) []string {
-	problems := networkProblems(s)
-	if s.Store != nil {
-		for _, network := range s.Store.OtherNetworks {
-			problems = append(problems, fmt.Sprintf("the allocations of network %s are not in force: the configuration has no such "+
-				"network; give it its name again, or see arpfabric bindings --network %s", network, network))
-		}
-	}
-	problems = append(problems, pageProblems(s)...)
-	if s.Configuration.LastError != "" {
-		first, _, _ := strings.Cut(s.Configuration.LastError, "\n")
-		problems = append(problems, "the last reload failed: "+first)
-	}
-	return problems
-}
-
-func networkProblems(s api.Status) []string {
-	var problems []string
-	for _, n := range s.Networks {
-		if n.WaitsFor != "" {
-			problems = append(problems, fmt.Sprintf("network %s has not started: %s", n.Name, n.WaitsFor))
-		}
-		for _, finding := range n.Findings {
-			problems = append(problems, fmt.Sprintf("network %s: %s", n.Name, finding))
-		}
-		for _, one := range n.Sources {
-			problems = append(problems, sourceProblems(n.Name, one)...)
-		}
-	}
-	return problems
-}
-
-func sourceProblems(network string, s api.SourceState) (problems []string) {
-	if s.Error != "" {
-		problems = append(problems, fmt.Sprintf("network %s: the source %s can't be read: %s (bindings that stay in force until their "+
-			"leases end: %d)", network, s.Kind, s.Error, s.Bindings))
-	}
-	for _, entry := range s.LeftOut {
-		problems = append(problems, fmt.Sprintf("network %s: the source %s has an entry that is no binding: %s", network, s.Kind, entry))
-	}
-	return problems
-}
-
-func pageProblems(s api.Status) []string {
-	if s.Page == nil || s.Page.Error == "" {
-		return nil
-	}
-	return []string{"the page is not available until the next start: " + s.Page.Error}
-}
-
 // Health writes the problems, or "ok" if there is none.
 func (o *Output) Health(s api.Status) error {
-	problems := Problems(s)
-	if len(problems) == 0 {
+	if len(s.Problems) == 0 {
 		return o.Line("ok")
 	}
-	return o.Line(strings.Join(problems, "\n"))
+	return o.Line(strings.Join(s.Problems, "\n"))
 }
 
 // Reloaded writes which configuration is in force after a reload.

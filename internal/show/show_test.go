@@ -58,7 +58,11 @@ var (
 		},
 		Guard:   api.Guard{Reinstalled: 1},
 		Reasons: map[string]uint64{"unknown-target": 5, "answered": 1234567, "announcement": 5}, Refused: 17,
-		Store:      &api.Store{Folder: "/var/lib/arpfabric", Allocations: 3},
+		Store: &api.Store{Folder: "/var/lib/arpfabric", Allocations: 3},
+		Problems: []string{
+			"network lab: the uplink eth1 is not a member of br0", "network late has not started: there is no bridge br7",
+			api.ReloadFailed + "lab.yaml:3: networks: what is wrong",
+		},
 		Violations: api.Violations{Records: 3, Forgotten: 1},
 		Losses:     api.Losses{Frames: 4, Events: 6, Strays: 8},
 	}

@@ -83,7 +83,7 @@ function showStatus() {
   }
   chooser.value = network;
   byID("network-label").hidden = names.length < 2;
-  const problems = problemsOf(status);
+  const problems = status.problems;
   byID("problems").hidden = problems.length === 0;
   byID("problems").replaceChildren(...problems.map((text) => element("li", null, text)));
   if (problems.length === 0) showHealth("good", "all is well");
@@ -97,20 +97,6 @@ function showStatus() {
 function showHealth(kind, text) {
   byID("health").className = `health ${kind}`;
   setText("health", text);
-}
-
-// problemsOf returns what `arpfabric status --check` lists.
-function problemsOf({ networks, store, configuration }) {
-  const problems = [];
-  for (const n of networks) {
-    if (n.waits_for) problems.push(`network ${n.name} has not started: ${n.waits_for}`);
-    for (const finding of n.findings ?? []) problems.push(`network ${n.name}: ${finding}`);
-  }
-  for (const name of store?.other_networks ?? []) {
-    problems.push(`the allocations of network ${name} are not in force: the configuration has no such network`);
-  }
-  if (configuration.last_error) problems.push(`the last reload failed: ${configuration.last_error}`);
-  return problems;
 }
 
 chooser.addEventListener("change", () => {

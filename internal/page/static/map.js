@@ -66,9 +66,7 @@ function draw(blocks) {
 }
 
 const emptyBlock = element("div", { className: "block", role: "group" }, element("h3"), element("div", { className: "cells" }));
-for (let i = 0; i < 256; i++) {
-  emptyBlock.lastChild.append(element("i", { role: "option" }, String(i)));
-}
+for (let i = 0; i < 256; i++) emptyBlock.lastChild.append(element("i", { role: "option" }));
 
 function newBlock(first) {
   const block = emptyBlock.cloneNode(true);
@@ -243,15 +241,18 @@ list.addEventListener("keydown", (event) => {
   if (next >= 0 && next < shown.blocks.length * 256) select(next);
 });
 
+// position returns the index of a cell.
+function position(cell) {
+  const indexIn = (all, one) => Array.prototype.indexOf.call(all, one);
+  return indexIn(list.children, cell.closest(".block")) * 256 + indexIn(cell.parentElement.children, cell);
+}
+
 list.addEventListener("click", (event) => {
-  if (event.target.role !== "option") return;
-  const block = [...list.children].indexOf(event.target.closest(".block"));
-  select(block * 256 + Number(event.target.textContent));
+  if (event.target.role === "option") select(position(event.target));
 });
 
 list.addEventListener("mouseover", (event) => {
-  if (event.target.role !== "option" || event.target.title) return;
-  event.target.title = event.target.closest(".block").ariaLabel.replace(/\d+\/24$/, event.target.textContent);
+  if (event.target.role === "option" && !event.target.title) event.target.title = addressAt(position(event.target));
 });
 
 byID("map-form").addEventListener("submit", (event) => {

@@ -1,7 +1,7 @@
 // The current ports of a network, with the verdicts on their frames.
 
 import { portsOf } from "./api.js";
-import { byID, fillRows, setText } from "./dom.js";
+import { age, byID, fillRows, setText } from "./dom.js";
 
 let before = { at: 0, frames: new Map() }; // the number of frames by ifindex, to tell how many there are a second
 
@@ -24,10 +24,11 @@ function row(port, now) {
   const answered = sum(reasons.filter(([reason]) => answers.includes(reason)));
   const dropped = sum(reasons.filter(([reason]) => ![...answers, "not-arp"].includes(reason)));
   const macs = port.macs ?? [];
-  const shownMACs = macs.slice(0, 2).map((m) => m.mac).join(", ") + (macs.length > 2 ? ` and ${macs.length - 2} more` : "");
+  const guests = macs.map((m) => [m.name, ...(m.addresses ?? [])].filter((text) => text).join(" ")).filter((text) => text);
   return [
     { text: port.name, link: ["verdicts", { port: port.name }] },
-    port.kind, { text: shownMACs, className: "mono", title: macs.map((m) => m.mac).join("\n") },
+    port.kind, few(guests), { ...few(macs.map((m) => m.mac)), className: "mono" },
+    port.last_seen ? `${age(port.last_seen)} ago` : "",
     number(rate(port, now)), number(answered), number(dropped), number(port.refused),
     { text: reasons.map(([reason, n]) => `${reason} ${n.toLocaleString("en")}`).join(" · "), className: "dim" },
   ];
@@ -37,6 +38,12 @@ function rate(port, now) {
   const last = before.frames.get(port.index);
   if (last === undefined || now.at <= before.at) return "";
   return Math.max(0, Math.round(((frames(port) - last) * 1000) / (now.at - before.at)));
+}
+
+// few returns a cell with the first texts of a list. The others are in its title.
+function few(list) {
+  const more = list.length > 2 ? ` and ${list.length - 2} more` : "";
+  return { text: list.slice(0, 2).join(", ") + more, title: more && list.join("\n") };
 }
 
 const number = (n) => ({ text: n.toLocaleString("en"), className: "number" });
