@@ -14,7 +14,7 @@ import (
 // Config is a valid configuration.
 type Config struct {
 	Path     string            // the path of the YAML file
-	Files    []string          // the files that it was read from: the YAML file, then the registry_files
+	Files    []string          // the files that it was read from: the YAML file, then hosts_files, registry_files, and registry_dir with its files
 	Digest   [sha256.Size]byte // of the content of Files
 	Networks []Network         // at least one, sorted by name
 	API      API

@@ -3,6 +3,7 @@ package config
 import (
 	"crypto/sha256"
 	"io"
+	"strings"
 )
 
 // Digest returns a digest of the files' current content. While it equals the Digest of a [Config] that was read from
@@ -15,9 +16,14 @@ func Digest(files []string) [sha256.Size]byte {
 	return sha256.Sum256(digests)
 }
 
-// digestOf returns the digest of a file's content, or of the error if it cannot be read.
+// digestOf returns the digest of a file's content, or of the error if it cannot be read. That of a folder is of the names of
+// the registry files in it.
 func digestOf(file string) []byte {
 	hash := sha256.New()
+	if names, err := folderFiles(file); err == nil {
+		io.WriteString(hash, strings.Join(names, "\n"))
+		return hash.Sum(nil)
+	}
 	f, err := openRegular(file)
 	if err == nil {
 		_, err = io.Copy(hash, f)

@@ -6,7 +6,7 @@
 //
 // The YAML file is one document of mappings, lists and plain values. Anchors, aliases, merge keys and tags are errors.
 // Values are read as they are written, regardless of the type that YAML gives to an unquoted number or yes. Host names in
-// ethers files are not resolved; they are errors.
+// ethers files are resolved by the hosts(5) files that the YAML file names, and never by DNS.
 //
 // The package does not look at the machine. Whether a bridge exists, or a privilege is missing, is known only when the
 // fabric starts.

@@ -23,14 +23,14 @@ const maxFileProblems = 1000
 // fromFile streams the bindings of an ethers file, and reports invalid lines.
 func (s *source) fromFile(entry value) iter.Seq[registry.Binding] {
 	return func(yield func(registry.Binding) bool) {
-		path, file := s.openEthers(entry)
+		path, file := s.open(entry)
 		if file == nil {
 			s.incomplete = true
 			return
 		}
 		defer file.Close()
 		good, bad := 0, 0
-		for binding, err := range readEthers(file, path) {
+		for binding, err := range readEthers(file, path, s.hosts) {
 			if err == nil {
 				err = s.checkInSubnet(binding)
 			}
@@ -53,19 +53,27 @@ func (s *source) fromFile(entry value) iter.Seq[registry.Binding] {
 	}
 }
 
-// openEthers opens the file that an entry of registry_files names, and returns its path. If it cannot, it reports why and
-// returns no file.
-func (s *source) openEthers(entry value) (string, *os.File) {
+// path returns the path that an entry names. If there is none, it reports why and returns false.
+func (c *converter) path(entry value) (string, bool) {
 	if !entry.readable() {
-		return "", nil
+		return "", false
 	}
 	if entry.text == "" || strings.ContainsFunc(entry.text, unicode.IsControl) {
-		s.add(entry.place, "%s is not a valid file name", quote(entry.text))
-		return "", nil
+		c.add(entry.place, "%s is not a valid file name", quote(entry.text))
+		return "", false
 	}
 	path := filepath.Clean(entry.text)
 	if !filepath.IsAbs(path) {
-		path = filepath.Join(s.dir, path)
+		path = filepath.Join(c.dir, path)
+	}
+	return path, true
+}
+
+// open opens the file that an entry names, and returns its path. If it cannot, it reports why and returns no file.
+func (s *source) open(entry value) (string, *os.File) {
+	path, ok := s.path(entry)
+	if !ok {
+		return "", nil
 	}
 	if earlier, ok := s.files[path]; ok {
 		s.add(entry.place, "%s is listed twice, first in line %d", path, earlier.line)
@@ -87,9 +95,9 @@ const maxEthersLine = 4096
 var errLongLine = fmt.Errorf("the line is longer than %d bytes", maxEthersLine)
 
 // readEthers streams the bindings of an ethers(5) file: a MAC and an IPv4 address a line, and comments from a '#' to
-// the end of the line. For an invalid line it yields an error, and a binding that only has its Origin. It keeps one
-// line in memory.
-func readEthers(r io.Reader, file string) iter.Seq2[registry.Binding, error] {
+// the end of the line. Names in place of an address are those of h. For an invalid line it yields an error, and a binding
+// that only has its Origin. It keeps one line in memory.
+func readEthers(r io.Reader, file string, h hosts) iter.Seq2[registry.Binding, error] {
 	return func(yield func(registry.Binding, error) bool) {
 		lines := bufio.NewReaderSize(r, maxEthersLine)
 		for number := 1; ; number++ {
@@ -104,7 +112,7 @@ func readEthers(r io.Reader, file string) iter.Seq2[registry.Binding, error] {
 			}
 			var binding registry.Binding
 			if err == nil {
-				binding, err = parseEthers(line)
+				binding, err = parseEthers(line, h)
 			}
 			binding.Origin = registry.Origin{Source: file, Line: number}
 			if !yield(binding, err) || !readable {
@@ -127,7 +135,7 @@ func readLine(r *bufio.Reader) ([]byte, error) {
 }
 
 // parseEthers parses a line of an ethers file.
-func parseEthers(line []byte) (registry.Binding, error) {
+func parseEthers(line []byte, h hosts) (registry.Binding, error) {
 	first, rest := cutSpace(line)
 	second, rest := cutSpace(rest)
 	if len(second) == 0 || len(rest) > 0 {
@@ -139,13 +147,15 @@ func parseEthers(line []byte) (registry.Binding, error) {
 			"as in 02:00:06:de:54:a8 10.239.0.101", quote(string(first)))
 	}
 	addr, err := parseAddress(string(second))
+	name := ""
 	if err != nil && looksLikeName(second) {
-		err = fmt.Errorf("%s is a name, and names are not resolved: write the host's IPv4 address", quote(string(second)))
+		name = string(second)
+		addr, err = h.resolve(name)
 	}
 	if err != nil {
 		return registry.Binding{}, err
 	}
-	return registry.Binding{First: addr, Last: addr, MAC: mac}, nil
+	return registry.Binding{First: addr, Last: addr, MAC: mac, Name: name}, nil
 }
 
 // cutSpace returns the text before and after the first white space of line.

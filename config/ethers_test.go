@@ -62,7 +62,7 @@ func TestReadEthersStopsWhereReadingFails(t *testing.T) {
 // ethersLines describes the bindings and errors of an ethers file named f.
 func ethersLines(r io.Reader) []string {
 	var lines []string
-	for binding, err := range readEthers(r, "f") {
+	for binding, err := range readEthers(r, "f", nil) {
 		if err != nil {
 			lines = append(lines, binding.Origin.String()+" "+err.Error())
 		} else {
@@ -95,7 +95,7 @@ func FuzzEthers(f *testing.F) {
 	f.Add([]byte("02:00:06:de:54:a8 db\n10.239.0.1 02:00:06:de:54:a8\n\xff\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		got := map[int]string{}
-		for binding, err := range readEthers(bytes.NewReader(data), "f") {
+		for binding, err := range readEthers(bytes.NewReader(data), "f", nil) {
 			if _, again := got[binding.Origin.Line]; again {
 				t.Fatalf("line %d twice", binding.Origin.Line)
 			}

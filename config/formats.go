@@ -123,6 +123,7 @@ var rules = map[reflect.Type][]string{
 
 const (
 	needsBinding = `{"anyOf": [
+		{"required": ["registry_dir"]},
 		{"required": ["sources"], "properties": {"sources": {"type": "array", "minItems": 1}}},
 		{"required": ["registry"], "properties": {"registry": {"type": "object", "minProperties": 1}}},
 		{"required": ["registry_files"], "properties": {"registry_files": {"type": "array", "minItems": 1}}},

@@ -15,8 +15,8 @@ import (
 // files, which have no limit.
 const maxYAML = 16 << 20
 
-// Load reads the configuration in a YAML file and in the registry_files that it names, relative to the YAML file's
-// folder. Its error is always a [Problems] with all mistakes. The Config then only has its Path, its Files and their
+// Load reads the configuration in a YAML file, and in the registry_files, registry_dir and hosts_files that it names, relative
+// to the YAML file's folder. Its error is always a [Problems] with all mistakes. The Config then only has its Path, its Files and their
 // Digest; Files are those that were read, and those that are named but could not be read.
 func Load(path string) (*Config, error) {
 	return loadFrom(path, func() (io.ReadCloser, error) { return openRegular(path) })

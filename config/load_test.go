@@ -388,3 +388,46 @@ func describe(b registry.Binding) string {
 	}
 	return text
 }
+
+// TestRegistryDir loads a folder of registry files, in order, with names that a hosts file resolves. The folder is among the
+// files, and its digest tells when a file is added.
+func TestRegistryDir(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) {
+		path := filepath.Join(dir, name)
+		labtest.Must(t, os.MkdirAll(filepath.Dir(path), 0o755))
+		labtest.Write(t, path, text)
+	}
+	write("lab.yaml", "networks:\n  lab:\n    attach: {bridge: br0}\n    registry_dir: conf.d\n    hosts_files: [hosts]\n")
+	write("hosts", "127.0.1.1 Web\n10.239.0.101 Web web.lab.example\n")
+	write("conf.d/20", "02:00:06:de:54:a8 web\n")
+	write("conf.d/10", "02:00:07:de:54:a8 10.239.0.102\n")
+	write("conf.d/.hidden", "nonsense\n")
+	c, err := Load(filepath.Join(dir, "lab.yaml"))
+	labtest.Must(t, err)
+	var got []string
+	for b := range c.Networks[0].Registry.All() {
+		got = append(got, strings.ReplaceAll(fmt.Sprintf("%s %q %s", b, b.Name, b.Origin), dir+"/", ""))
+	}
+	for _, file := range c.Files {
+		got = append(got, strings.TrimPrefix(file, dir+"/"))
+	}
+	want := []string{
+		`10.239.0.101 is-at 02:00:06:de:54:a8 "web" conf.d/20:1`, `10.239.0.102 is-at 02:00:07:de:54:a8 "" conf.d/10:1`,
+		"lab.yaml", "hosts", "conf.d", "conf.d/10", "conf.d/20",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+	if Digest(c.Files) != c.Digest {
+		t.Error("the digest differs, and nothing has changed")
+	}
+	write("conf.d/.hidden", "more nonsense\n")
+	if Digest(c.Files) != c.Digest {
+		t.Error("the digest differs by a hidden file")
+	}
+	write("conf.d/30", "")
+	if Digest(c.Files) == c.Digest {
+		t.Error("the digest is the same with one more file")
+	}
+}

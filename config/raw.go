@@ -76,6 +76,8 @@ type rawNetwork struct {
 	Gateway       value         `yaml:"gateway" format:"address"`
 	Registry      rawRegistry   `yaml:"registry"`
 	RegistryFiles []value       `yaml:"registry_files" format:"file"`
+	RegistryDir   value         `yaml:"registry_dir" format:"file"`
+	HostsFiles    []value       `yaml:"hosts_files" format:"file"`
 	Sources       []rawSource   `yaml:"sources"`
 	AllowEmpty    value         `yaml:"allow_empty" oneof:"false true" default:"false"`
 	Policy        rawPolicy     `yaml:"policy"`

@@ -71,6 +71,7 @@ func (raw *rawBinding) decodeAlone(r *report, p pair) {
 // registry builds a network's registry. If it cannot, it reports why and returns nil.
 func (c *converter) registry(n *Network, raw *rawNetwork) *registry.Registry {
 	s := &source{converter: c, network: n, raw: raw, files: map[string]value{}}
+	s.readHosts()
 	bindings, err := registry.New(s.bindings())
 	var wrong registry.BindingErrors
 	if errors.As(err, &wrong) {
@@ -93,7 +94,8 @@ type source struct {
 	*converter
 	network *Network
 	raw     *rawNetwork
-	files   map[string]value // the entries of registry_files, by path
+	files   map[string]value // the entries that name files, by path
+	hosts   hosts            // the names in hosts_files
 
 	any          bool // there is a binding
 	incomplete   bool // a binding has invalid addresses, or a file could not be read; this has been reported
@@ -109,7 +111,7 @@ func (s *source) bindings() iter.Seq[registry.Binding] {
 				return
 			}
 		}
-		for _, file := range s.raw.RegistryFiles {
+		for _, file := range s.registryFiles() {
 			for binding := range s.fromFile(file) {
 				if !yield(s.record(binding)) {
 					return

@@ -1,11 +1,5 @@
 package config
 
-import (
-	"path/filepath"
-	"strings"
-	"unicode"
-)
-
 // SourceKind is the kind of a source, as the configuration spells it.
 type SourceKind string
 
@@ -71,15 +65,10 @@ func (c *converter) source(raw *rawSource) (Source, bool) {
 	case !of.written():
 		c.add(raw.place, "no source: want one of %s", joined(kindNames(), "or"))
 		return s, false
-	case of.text == "" || strings.ContainsFunc(of.text, unicode.IsControl):
-		c.add(of.place, "%s is not a valid file name", quote(of.text))
-		return s, false
 	}
-	s.Of = filepath.Clean(of.text)
-	if !filepath.IsAbs(s.Of) {
-		s.Of = filepath.Join(c.dir, s.Of)
-	}
-	return s, true
+	var ok bool
+	s.Of, ok = c.path(of)
+	return s, ok
 }
 
 func kindNames() []string {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"maps"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -50,7 +51,7 @@ func (w *Watcher) Close() {
 	}
 }
 
-// Watch makes these the files that are watched. Read is the digest of what was read from them.
+// Watch makes these the files, and folders of files, that are watched. Read is the digest of what was read from them.
 func (w *Watcher) Watch(files []string, read [sha256.Size]byte) {
 	w.files, w.read = files, read
 	w.known = nil // they may have changed since they were read: the first look compares
@@ -73,8 +74,13 @@ func (w *Watcher) watchFolders() {
 	wanted := map[string]bool{}
 	for _, file := range w.files {
 		wanted[filepath.Dir(file)] = true
-		if target, err := filepath.EvalSymlinks(file); err == nil {
-			wanted[filepath.Dir(target)] = true
+		target, err := filepath.EvalSymlinks(file)
+		if err != nil {
+			continue
+		}
+		wanted[filepath.Dir(target)] = true
+		if info, err := os.Stat(target); err == nil && info.IsDir() {
+			wanted[target] = true // its names count
 		}
 	}
 	for _, folder := range w.folders.WatchList() {

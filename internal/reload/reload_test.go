@@ -221,6 +221,24 @@ func TestRegistryFile(t *testing.T) {
 	s.expect(3)
 }
 
+// TestRegistryDir adds a file to a folder, at first an empty one, and removes it.
+func TestRegistryDir(t *testing.T) {
+	s := newStage(t)
+	if err := os.Mkdir(filepath.Join(s.dir, "conf.d"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	s.write("lab.yaml", yamlWith(1, "registry_dir: conf.d"))
+	s.start()
+	s.write("conf.d/more", "02:00:00:de:54:a8 10.239.1.1\n")
+	s.expect(2)
+	s.write("conf.d/more", "02:00:00:de:54:a8 10.239.1.1\n02:00:00:de:54:a8 10.239.1.2\n")
+	s.expect(3)
+	if err := os.Remove(filepath.Join(s.dir, "conf.d/more")); err != nil {
+		t.Fatal(err)
+	}
+	s.expect(1)
+}
+
 // TestReload asks for reloads and for how they went.
 func TestReload(t *testing.T) {
 	s := newStage(t)
