@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"fmt"
+	"iter"
 	"maps"
 	"net/netip"
 	"slices"
@@ -52,14 +53,13 @@ func (m *merger) addNetwork(a *allocations, n *config.Network) (err error) {
 	file := n.Registry
 	m.files[n.Name] = file
 	m.sourced[n.Name] = sourcedOf(n, file, m.sources)
-	base, err := withBindings(file, m.sourced[n.Name].bindings())
+	sourced := m.sourced[n.Name].bindings()
+	base, err := withBindings(file, slices.Values(sourced), len(sourced))
 	if err != nil {
 		return fmt.Errorf("adding the bindings of the sources of network %s: %w", n.Name, err)
 	}
 	m.bases[n.Name] = base
-	bindings, outside := a.bindingsOf(n, base)
-	m.outside[n.Name] = outside
-	if n.Registry, err = withBindings(base, bindings); err != nil {
+	if n.Registry, m.outside[n.Name], err = a.withAllocations(n, base); err != nil {
 		return fmt.Errorf("adding the allocations of network %s: %w", n.Name, err)
 	}
 	return nil
@@ -77,24 +77,27 @@ func (a *allocations) take(m *merger) {
 	a.logOutside(before)
 }
 
-// bindingsOf returns the allocations of a network as bindings, and those that can't be in force.
-func (a *allocations) bindingsOf(n *config.Network, base *registry.Registry) ([]registry.Binding, map[netip.Addr]outsideBinding) {
+// withAllocations returns the registry of a network with its allocations, and those that can't be in force. There may be
+// a million, so nothing keeps all of them as bindings.
+func (a *allocations) withAllocations(
+	n *config.Network, base *registry.Registry,
+) (*registry.Registry, map[netip.Addr]outsideBinding, error) {
 	if a.store == nil {
-		return nil, nil
+		return base, nil, nil
 	}
-	var bindings []registry.Binding
 	outside := map[netip.Addr]outsideBinding{}
 	now := time.Now()
-	for one := range a.store.Table().All(n.Name) {
-		reason := reasonOutside(n, base, one)
-		switch {
-		case reason != "":
-			outside[one.Address] = outsideBinding{one, reason}
-		case !hasExpired(one, now):
-			bindings = append(bindings, one.Binding())
+	inForce := func(yield func(registry.Binding) bool) {
+		for one := range a.store.Table().All(n.Name) {
+			if reason := reasonOutside(n, base, one); reason != "" {
+				outside[one.Address] = outsideBinding{one, reason}
+			} else if !hasExpired(one, now) && !yield(one.Binding()) {
+				return
+			}
 		}
 	}
-	return bindings, outside
+	next, err := withBindings(base, inForce, a.store.Table().Len(n.Name))
+	return next, outside, err
 }
 
 func hasExpired(a store.Allocation, now time.Time) bool {
@@ -118,24 +121,22 @@ func reasonOutside(n *config.Network, base *registry.Registry, a store.Allocatio
 	return ""
 }
 
-// withBindings returns a registry with more bindings. If there are few of them, it shares most of its memory.
-func withBindings(r *registry.Registry, more []registry.Binding) (*registry.Registry, error) {
+// withBindings returns a registry with more bindings, at most most. If there are few of them, it shares most of its
+// memory.
+func withBindings(r *registry.Registry, more iter.Seq[registry.Binding], most int) (*registry.Registry, error) {
 	const few = 1000
 	switch {
-	case len(more) == 0:
+	case most == 0:
 		return r, nil
-	case len(more) <= few:
-		return r.Edit(nil, more)
+	case most <= few:
+		return r.Edit(nil, slices.Collect(more))
 	}
 	return registry.New(func(yield func(registry.Binding) bool) {
-		for b := range r.All() {
-			if !yield(b) {
-				return
-			}
-		}
-		for _, b := range more {
-			if !yield(b) {
-				return
+		for _, bindings := range []iter.Seq[registry.Binding]{r.All(), more} {
+			for b := range bindings {
+				if !yield(b) {
+					return
+				}
 			}
 		}
 	})
@@ -199,8 +200,7 @@ func (a *allocations) putInForce(ctx context.Context, network string) error {
 	if err != nil {
 		return err
 	}
-	bindings, outside := a.bindingsOf(n, a.bases[network])
-	next, err := withBindings(a.bases[network], bindings)
+	next, outside, err := a.withAllocations(n, a.bases[network])
 	if err != nil {
 		return err
 	}
