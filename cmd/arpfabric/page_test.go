@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -99,10 +100,15 @@ func TestPageUnavailable(t *testing.T) {
 	}
 }
 
-// TestPageWithoutToken checks that a page whose token cannot be read is not served.
+// TestPageWithoutToken checks that a page whose token cannot be read is not served, and that check says so.
 func TestPageWithoutToken(t *testing.T) {
 	s := newStage(t)
-	p := startRun(t, onBridge("page: {listen: '"+pageAddr+"', token_file: /nonexistent/page.token}\n"))
+	path := labtest.TempFile(t, "arpfabric.yaml", onBridge("page: {listen: '"+pageAddr+"', token_file: page.token}\n"))
+	want := "warning: page.token_file: reading the token: stat " + filepath.Join(filepath.Dir(path), "page.token") + ": no such file"
+	if _, out := runToEnd(t, nil, "check", path); !strings.Contains(out, want) {
+		t.Errorf("check: %s, want %s", out, want)
+	}
+	p := startWith(t, path)
 	p.expectLog(t, "page unavailable until the next start")
 	s.app.expectAnswered(t)
 	if status, _ := fetch(t, "/", ""); status != 0 {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/arpfabric/arpfabric/config"
 	"github.com/arpfabric/arpfabric/internal/fabric"
+	"github.com/arpfabric/arpfabric/internal/page"
 	"github.com/arpfabric/arpfabric/internal/source"
 )
 
@@ -75,7 +76,7 @@ func File(path string) Result {
 			r.lines = append(r.lines, fmt.Sprintf("%s: warning: %s", n.Name, finding))
 		}
 	}
-	r.Warnings = groupWarnings(cfg.API)
+	r.Warnings = append(groupWarnings(cfg.API), pageWarnings(cfg.Page)...)
 	for _, warning := range r.Warnings {
 		r.lines = append(r.lines, "warning: "+warning)
 	}
@@ -107,6 +108,17 @@ func (s Source) summary() string {
 // Wrong is the result for a configuration with problems.
 func Wrong(path string, problems config.Problems) Result {
 	return Result{File: path, Networks: []Network{}, Problems: problems}
+}
+
+// pageWarnings says why the page would not be served here.
+func pageWarnings(c config.Page) []string {
+	if c.TokenFile == "" {
+		return nil
+	}
+	if _, err := page.ReadToken(c.TokenFile); err != nil {
+		return []string{fmt.Sprintf("page.token_file: %s; arpfabric does not serve the page without it", err)}
+	}
+	return nil
 }
 
 // groupWarnings names the groups of the API that this machine does not have. 'run' does not start without them.

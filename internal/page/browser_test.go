@@ -227,7 +227,9 @@ func (b browser) testPorts(t *testing.T) {
 
 func (b browser) testVerdicts(t *testing.T, f *fake) {
 	b.T = t
+	f.publish(time.Now(), "vnet2", 101, 55, responder.Verdict{Action: responder.Drop, Reason: responder.UnknownTarget})
 	b.open("verdicts")
+	b.expectText("#verdicts-rows .dim", "who-has 10.239.0.55 tell 10.239.0.101") // from before
 	labtest.Eventually(t, "the page listens", f.IsHeard)
 	at := time.Date(2026, 3, 2, 9, 14, 2, 118_000_000, time.Local)
 	for i := range 300 {

@@ -248,11 +248,11 @@ function position(cell) {
 }
 
 list.addEventListener("click", (event) => {
-  if (event.target.role === "option") select(position(event.target));
+  if (event.target.matches("[role=option]")) select(position(event.target));
 });
 
 list.addEventListener("mouseover", (event) => {
-  if (event.target.role === "option" && !event.target.title) event.target.title = addressAt(position(event.target));
+  if (event.target.matches("[role=option]") && !event.target.title) event.target.title = addressAt(position(event.target));
 });
 
 byID("map-form").addEventListener("submit", (event) => {

@@ -5,6 +5,7 @@ import { events, portsOf } from "./api.js";
 import { byID, element, fillList, link, setText } from "./dom.js";
 
 const rowsAtMost = 200;
+const lastAtFirst = 100; // events from before, if none are shown yet
 const body = byID("verdicts-rows");
 const form = byID("verdicts-form");
 const pause = byID("verdicts-pause");
@@ -38,7 +39,8 @@ async function listen() {
   if (isPaused()) return;
   listening = new AbortController();
   const mine = listening;
-  const query = { network: shown, ...Object.fromEntries(new FormData(form)) };
+  const last = body.rows.length === 0 ? lastAtFirst : 0;
+  const query = { network: shown, last, ...Object.fromEntries(new FormData(form)) };
   setText("verdicts-message", "listening…");
   try {
     await events(query, mine.signal, take);
@@ -70,7 +72,7 @@ function row(e) {
   const notes = [e.dry_run ? "dry run" : "", e.undelivered ?? ""].filter((note) => note !== "").join("; ");
   const cell = (text, className) => element("td", { className: className ?? "" }, text);
   const frame = [...atob(e.frame ?? "")].map((c) => c.charCodeAt(0).toString(16).padStart(2, "0")).join("");
-  return element("tr", { className: "verdict" },
+  return element("tr", { className: e.earlier ? "dim" : "" },
     cell(time(new Date(e.time)), "mono"),
     cell(e.port), element("td", null, element("span", { className: `action ${e.action}` }, e.action)),
     cell(notes ? `${e.reason} (${notes})` : e.reason), cell(e.words, "mono"),
