@@ -39,7 +39,10 @@ type Network struct {
 	Guard     Guard
 	RateLimit uint32 // ARP frames a second that a port may send; 0 for no limit
 	OnStop    OnStop
-	Inform    bool // announce to guests that an address has another MAC
+
+	ThroughBridge bool // all frames between guests cross the bridge, also those that the kernel could send straight to their port
+
+	Inform bool // announce to guests that an address has another MAC
 
 	Allocation Allocation
 

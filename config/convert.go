@@ -82,6 +82,7 @@ func (c *converter) network(name string, raw *rawNetwork) Network {
 	} else {
 		n.Guard, n.OnStop = Guard(raw.Policy.Guard.text), OnStop(raw.Policy.OnStop.text)
 		n.RateLimit = c.rateLimit(raw.Policy.RateLimit)
+		n.ThroughBridge = raw.Policy.Forward.text == "bridge"
 		c.checkSidecarGuard(raw)
 	}
 	c.checkUnknownTarget(raw)
@@ -157,7 +158,7 @@ func (r *report) policyOrigins(raw rawPolicy) map[string]registry.Origin {
 
 // refuseGuard reports the keys for a guard in a network that has none.
 func (c *converter) refuseGuard(raw rawPolicy) {
-	for _, v := range []value{raw.DHCP, raw.IPv6, raw.Guard, raw.RateLimit, raw.OnStop} {
+	for _, v := range []value{raw.DHCP, raw.IPv6, raw.Guard, raw.Forward, raw.RateLimit, raw.OnStop} {
 		if v.written() {
 			c.add(v.place, "this network has no guard: only a network on a bridge or a sidecar has one")
 		}

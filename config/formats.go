@@ -139,7 +139,7 @@ const (
 			{"required": ["tap"], "properties": {"tap": {"not": {"required": ["bridge"]}}}}
 		]}}},
 		"then": {"properties": {"policy": {"properties": {
-			"guard": false, "dhcp": false, "ipv6": false, "rate_limit": false, "on_stop": false
+			"guard": false, "dhcp": false, "ipv6": false, "forward": false, "rate_limit": false, "on_stop": false
 		}}}}
 	}`
 	sidecarNeedsGuard = `{

@@ -142,7 +142,7 @@ type rawAlone struct {
 	Routes []value `yaml:"routes" format:"prefix"`
 }
 
-// A rawPolicy is a network's policy. dhcp, ipv6, guard, rate_limit and on_stop apply only to attachments with a guard.
+// A rawPolicy is a network's policy. dhcp, ipv6, guard, forward, rate_limit and on_stop apply only to attachments with a guard.
 type rawPolicy struct {
 	place
 	SelfProbe        value `yaml:"self_probe" oneof:"answer drop" default:"answer"`
@@ -152,6 +152,7 @@ type rawPolicy struct {
 	DHCP             value `yaml:"dhcp" oneof:"registered open" default:"registered"`
 	IPv6             value `yaml:"ipv6" oneof:"drop pass" default:"drop"`
 	Guard            value `yaml:"guard" oneof:"full arp none" default:"full"`
+	Forward          value `yaml:"forward" oneof:"auto bridge" default:"auto"`
 	RateLimit        value `yaml:"rate_limit" format:"rate" default:"10000"`
 	Inform           value `yaml:"inform" oneof:"true false" default:"true"`
 	OnStop           value `yaml:"on_stop" oneof:"release hold" default:"release"`

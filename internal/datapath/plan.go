@@ -47,6 +47,10 @@ type Network struct {
 	// UnknownToUplinks admits IPv4 to unregistered MACs, too, and forwards it to uplinks only.
 	UnknownToUplinks bool
 
+	// ThroughBridge makes all frames between guests cross the bridge. Otherwise a datapath may send them past it, where no
+	// other program looks at what crosses it.
+	ThroughBridge bool
+
 	// Locations has the ports, guest ports and uplinks, behind which registered MACs are, as far as they are known. Only
 	// networks with HasLocations have any.
 	Locations map[registry.MAC]Location

@@ -98,3 +98,23 @@ func TestKernelLeavesOthersRules(t *testing.T) {
 		return !s.db.hasReceived(dropped)
 	})
 }
+
+// TestForward holds that allowed frames go past the bridge, unless the policy says otherwise.
+func TestForward(t *testing.T) {
+	needKernelDatapath(t)
+	for policy, isDirect := range map[string]bool{"auto": true, "bridge": false} {
+		t.Run(policy, func(t *testing.T) {
+			s := build(t, onBridge)
+			fabric := start(t, network(s.attach, "policy: {forward: "+policy+"}"))
+			s.app.locate(t, fabric)
+			s.db.locate(t, fabric)
+			sendMark(t, s.app, s.db, 1)
+			counters, err := fabric.datapath.Counters()
+			labtest.Must(t, err)
+			admitted := counters[s.app.Port].Handled[responder.Verdict{Action: responder.Pass, Reason: responder.Admitted}]
+			if (admitted > 0) != isDirect {
+				t.Errorf("%d frames went past the bridge", admitted)
+			}
+		})
+	}
+}

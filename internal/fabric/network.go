@@ -144,7 +144,7 @@ func (n *network) plan(bridge string, guests []string, arpMode datapath.ARPMode)
 		Name: c.Name, Bridge: bridge, VLAN: c.Attach.VLAN, Guests: guests, ARP: arpMode, RateLimit: c.RateLimit,
 		Registry: c.Registry, PassIPv6: c.Policy.PassIPv6, OpenDHCP: c.Policy.OpenDHCP,
 		UnknownToUplinks: c.Policy.UnknownToUplinks, Locations: n.planned(),
-		DropsSelfProbes: c.Policy.IgnoreSelfProbe, HostAddresses: c.Policy.Host,
+		ThroughBridge: c.ThroughBridge, DropsSelfProbes: c.Policy.IgnoreSelfProbe, HostAddresses: c.Policy.Host,
 	}
 	if mac := n.settings.Load().hostMAC; mac != (registry.MAC{}) {
 		plan.Host = []registry.MAC{mac}

@@ -62,7 +62,7 @@ func (d *Datapath) contentsOf(p datapath.Plan, s link.Snapshot, direct func(port
 		}
 		for _, name := range n.Guests {
 			if port, ok := s.Find(name); ok {
-				c.ports[uint32(port.Index)] = d.portOf(n, name, number, direct(name))
+				c.ports[uint32(port.Index)] = d.portOf(n, name, number, !n.ThroughBridge && direct(name))
 			}
 		}
 		addLocations(c.locations, n, number, s, direct)
