@@ -12,16 +12,14 @@ import (
 // directPorts returns a function that tells whether frames may be sent from and to a port past its bridge. They may not
 // where others filter or watch what crosses the bridge.
 func directPorts(found map[uint32]place, s link.Snapshot) func(port string) bool {
-	if othersFilterBridges() {
-		return func(string) bool { return false }
-	}
 	settings, err := link.ReadMemberSettings()
-	if err != nil {
+	if err != nil || hasLegacyEbtables() || hasOthersTables(nftables.TableFamilyBridge, nftables.TableFamilyNetdev) {
 		return func(string) bool { return false }
 	}
+	hasRulesForIP := hasLegacyIptables() || hasOthersTables(nftables.TableFamilyIPv4, nftables.TableFamilyINet)
 	return func(name string) bool {
 		port, ok := s.Find(name)
-		if !ok {
+		if !ok || hasRulesForIP && seesBridgedIP(s.MasterOf(name)) {
 			return false
 		}
 		member, isMember := settings[port.Index]
@@ -29,9 +27,15 @@ func directPorts(found map[uint32]place, s link.Snapshot) func(port string) bool
 	}
 }
 
-// othersFilterBridges reports whether rules of others may look at frames that cross a bridge.
-func othersFilterBridges() bool {
-	return isOn("/proc/sys/net/bridge/bridge-nf-call-iptables") || hasLegacyEbtables() || hasOthersTables()
+// seesBridgedIP reports whether the rules for IPv4 see the frames that cross a bridge, by br_netfilter.
+func seesBridgedIP(bridge string) bool {
+	return isOn("/proc/sys/net/bridge/bridge-nf-call-iptables") || isOn("/sys/class/net/"+bridge+"/bridge/nf_call_iptables")
+}
+
+// hasLegacyIptables reports whether iptables(8) has loaded a table that nftables does not show.
+func hasLegacyIptables() bool {
+	names, err := os.ReadFile("/proc/net/ip_tables_names")
+	return err == nil && len(names) > 0
 }
 
 func isOn(sysctl string) bool {
@@ -47,14 +51,14 @@ func hasLegacyEbtables() bool {
 	})
 }
 
-// hasOthersTables reports whether there are tables of nftables, of others, that may filter frames of bridges or their
-// members. It returns true if it can't find out.
-func hasOthersTables() bool {
+// hasOthersTables reports whether others have tables of nftables in one of some families. It returns true if it can't find
+// out.
+func hasOthersTables(families ...nftables.TableFamily) bool {
 	c, err := nftables.New()
 	if err != nil {
 		return true
 	}
-	for _, family := range []nftables.TableFamily{nftables.TableFamilyBridge, nftables.TableFamilyNetdev} {
+	for _, family := range families {
 		tables, err := c.ListTablesOfFamily(family)
 		if err != nil || slices.ContainsFunc(tables, func(t *nftables.Table) bool { return t.Name != "arpfabric" }) {
 			return true
