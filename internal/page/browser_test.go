@@ -40,17 +40,28 @@ type browser struct {
 // attacker is a name that the browser resolves to 127.0.0.1, as after DNS rebinding.
 const attacker = "attacker.example"
 
-// newBrowser opens a page in Chromium. messages gets the errors and warnings that the browser writes to its console, as it
-// does for whatever the Content-Security-Policy forbids.
-func newBrowser(t *testing.T, url string) *browser {
+// startChromium returns a context for tabs of a new browser.
+func startChromium(t *testing.T) context.Context {
 	t.Helper()
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath("chromium"), chromedp.NoSandbox, // it shows nothing but the page
+	labtest.NeedProgram(t, "chromium")
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath("chromium"),
+		chromedp.NoSandbox, // it shows nothing but the page
 		chromedp.Flag("host-resolver-rules", "MAP "+attacker+" 127.0.0.1"))
 	ctx, cancel := context.WithTimeout(context.Background(), 4*labtest.Patience)
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewExecAllocator(ctx, options...)
 	t.Cleanup(cancel)
-	tab, cancel := chromedp.NewContext(ctx)
+	ctx, cancel = chromedp.NewContext(ctx)
+	t.Cleanup(cancel)
+	labtest.Must(t, chromedp.Do(ctx)) // start it, so that each tab belongs to it
+	return ctx
+}
+
+// newBrowser opens a page in a new tab. messages gets the errors and warnings that the browser writes to its console, as
+// it does for whatever the Content-Security-Policy forbids.
+func newBrowser(t *testing.T, chromium context.Context, url string) *browser {
+	t.Helper()
+	tab, cancel := chromedp.NewContext(chromium)
 	t.Cleanup(cancel)
 	b := &browser{t, tab, make(chan string, 100)}
 	b.do(chromedp.EmulateViewport(1280, 800))
@@ -146,9 +157,8 @@ func withFewColors(full image.Image, part image.Rectangle) image.Image {
 
 // TestBrowser uses every view of the page in Chromium, by the keyboard alone.
 func TestBrowser(t *testing.T) {
-	labtest.NeedProgram(t, "chromium")
-	f := newFake(t)
-	b := newBrowser(t, start(t, f, ""))
+	chromium, f := startChromium(t), newFake(t)
+	b := newBrowser(t, chromium, start(t, f, ""))
 	b.expectText("#health", "all is well")
 	b.expectText("#about", "v1.2.3, up 1h0m, configuration 2")
 
@@ -161,23 +171,23 @@ func TestBrowser(t *testing.T) {
 	t.Run("ten thousand addresses", b.testMany)
 	t.Run("dark", b.testDark)
 	t.Run("policy", b.testPolicy)
+	t.Run("token", func(t *testing.T) { testToken(t, chromium) })
+	t.Run("rebinding", func(t *testing.T) { testRebinding(t, chromium) })
 }
 
-// TestBrowserWithToken opens a page that asks for a token, of a fabric that has a problem.
-func TestBrowserWithToken(t *testing.T) {
-	labtest.NeedProgram(t, "chromium")
+// testToken opens a page that asks for a token, of a fabric that has a problem.
+func testToken(t *testing.T, chromium context.Context) {
 	f := newFake(t)
 	f.problems = []string{"network lab: the uplink eth1 is not a member of br0"}
-	b := newBrowser(t, strings.Replace(start(t, f, token), "://", "://me:"+token+"@", 1))
+	b := newBrowser(t, chromium, strings.Replace(start(t, f, token), "://", "://me:"+token+"@", 1))
 	b.expectText("#health", "1 problem")
 	b.expectText("#problems", f.problems[0])
 	b.expectText("#map-legend", "45 active")
 }
 
-// TestBrowserAfterRebinding opens the page by the name of another site, with its address.
-func TestBrowserAfterRebinding(t *testing.T) {
-	labtest.NeedProgram(t, "chromium")
-	b := newBrowser(t, strings.Replace(start(t, newFake(t), ""), "127.0.0.1", attacker, 1))
+// testRebinding opens the page by the name of another site, with its address.
+func testRebinding(t *testing.T, chromium context.Context) {
+	b := newBrowser(t, chromium, strings.Replace(start(t, newFake(t), ""), "127.0.0.1", attacker, 1))
 	b.expectText("body", "any name may be somebody else's")
 }
 
