@@ -232,6 +232,8 @@ func (f *fake) AddressMap(network string, after netip.Addr, limit int) (api.Addr
 func stateOf(n *config.Network, addr netip.Addr) api.AddressState {
 	b, isBound := n.Registry.Lookup(addr)
 	switch {
+	case addr == n.Subnet.Addr(), !n.Subnet.Contains(addr.Next()): // its own address, and broadcast
+		return api.UnusableAddress
 	case slices.Contains(violated, addr):
 		return api.ViolatedAddress
 	case isBound && isActive(b.MAC):
