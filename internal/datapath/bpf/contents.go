@@ -121,7 +121,7 @@ const headerLen = 14 + 4
 
 // needed returns the sizes of maps that hold the contents.
 func (c contents) needed() sizes {
-	s := c.neededBeside()
+	s := sizes{ports: uint32(len(c.ports)), host: uint32(len(c.host)), locations: uint32(len(c.locations))}
 	for _, r := range c.registries {
 		for b := range r.Owners() {
 			if b.First == b.Last {
@@ -134,11 +134,6 @@ func (c contents) needed() sizes {
 		}
 	}
 	return s
-}
-
-// neededBeside returns the sizes without those for the registries.
-func (c contents) neededBeside() sizes {
-	return sizes{ports: uint32(len(c.ports)), host: uint32(len(c.host)), locations: uint32(len(c.locations))}
 }
 
 // ipOf returns an IPv4 address in network order, as the program reads it from frames.

@@ -10,6 +10,7 @@ import (
 	"github.com/arpfabric/arpfabric/internal/link"
 	"github.com/arpfabric/arpfabric/responder"
 	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
 )
 
 // Datapath is the [datapath.Datapath] of eBPF, with another one beneath. What the programs can't do, that one does: if the
@@ -97,15 +98,17 @@ func (d *Datapath) accelerate(p datapath.Plan, s link.Snapshot) error {
 	return nil
 }
 
-// fill writes contents into the maps. If the maps are too small, or there are none, it loads another program first, and
-// returns the one that is replaced.
+// fill writes contents into the maps. If the maps are too small, or there are none, it loads another program, and returns the
+// one that is replaced.
 func (d *Datapath) fill(want contents) (replaced *program, err error) {
-	if d.program != nil && want.mayFit(d.have, d.program.sizes) {
-		if err := d.program.write(d.have, want, d.ports); err != nil {
+	if d.program != nil {
+		err := d.program.write(d.have, want, d.ports)
+		if err == nil {
+			d.have = want
+		}
+		if !isFull(err) {
 			return nil, err
 		}
-		d.have = want
-		return nil, nil
 	}
 	next, err := load(want.needed().withRoom(), d.answers.shared())
 	if err != nil {
@@ -118,19 +121,8 @@ func (d *Datapath) fill(want contents) (replaced *program, err error) {
 	return replaced, nil
 }
 
-// mayFit reports whether maps that have other contents can hold these. It counts the bindings only if registries differ.
-func (c contents) mayFit(have contents, s sizes) bool {
-	isSame := len(c.registries) == len(have.registries)
-	for number, r := range c.registries {
-		isSame = isSame && have.registries[number] == r
-	}
-	if !isSame {
-		return s.holds(c.needed())
-	}
-	needed := c.neededBeside()
-	needed.bindings, needed.ranges = s.bindings, s.ranges
-	return s.holds(needed)
-}
+// isFull reports whether a map has no room for an entry.
+func isFull(err error) bool { return errors.Is(err, unix.E2BIG) || errors.Is(err, unix.ENOSPC) }
 
 // takeOff removes the program from all ports. The datapath beneath then does everything.
 func (d *Datapath) takeOff() error {

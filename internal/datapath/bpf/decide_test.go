@@ -58,7 +58,7 @@ var (
 	uplinks    = []string{"eth1"}
 )
 
-func addPorts(t *testing.T) {
+func addPorts(t testing.TB) {
 	labtest.Must(t, lab.AddBridge("br0"))
 	t.Cleanup(func() { lab.DeleteLink("br0") })
 	for i, port := range append(guestPorts, uplinks...) {
@@ -318,6 +318,9 @@ type result struct {
 // The layout of struct __sk_buff (linux/bpf.h), in bytes.
 const contextLen, contextIfindex, contextCB = 192, 40, 48
 
+// The program's results (linux/pkt_cls.h).
+const goOn, shot, redirect = ^uint32(0), 2, 7
+
 func run(t *testing.T, p *program, index int, frame []byte) result {
 	t.Helper()
 	in, out := make([]byte, contextLen), make([]byte, contextLen)
@@ -327,7 +330,6 @@ func run(t *testing.T, p *program, index int, frame []byte) result {
 	if err != nil {
 		t.Fatalf("running the program on %x: %v", frame, err)
 	}
-	const goOn, shot, redirect = ^uint32(0), 2, 7
 	r := result{
 		isHandled: code != goOn, reason: responder.Reason(binary.NativeEndian.Uint32(out[contextCB:])),
 		to: int(binary.NativeEndian.Uint32(out[contextCB+4:])), frame: options.DataOut,

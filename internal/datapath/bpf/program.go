@@ -9,19 +9,10 @@ import (
 
 // A program is one load of the eBPF program, with its maps. Its maps can't grow: a plan that needs larger ones gets
 // another program, which replaces this one at every port.
-type program struct {
-	guardObjects
-	sizes sizes
-}
+type program struct{ guardObjects }
 
 // sizes are the numbers of entries that the maps can have.
 type sizes struct{ ports, bindings, ranges, host, locations uint32 }
-
-// holds reports whether maps of these sizes can hold as many entries as the others.
-func (s sizes) holds(needed sizes) bool {
-	return s.ports >= needed.ports && s.bindings >= needed.bindings && s.ranges >= needed.ranges &&
-		s.host >= needed.host && s.locations >= needed.locations
-}
 
 // withRoom returns the sizes of maps that can grow for a while. The kernel allocates entries one by one, as they are
 // needed.
@@ -45,7 +36,7 @@ func load(s sizes, shared map[string]*ebpf.Map) (*program, error) {
 	} {
 		spec.Maps[name].MaxEntries = size
 	}
-	p := &program{sizes: s}
+	p := &program{}
 	options := &ebpf.CollectionOptions{MapReplacements: shared}
 	if err := spec.LoadAndAssign(&p.guardObjects, options); err != nil {
 		var rejected *ebpf.VerifierError
