@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"log/slog"
@@ -14,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/arpfabric/arpfabric/config"
 	"github.com/arpfabric/arpfabric/internal/api"
@@ -134,13 +136,19 @@ func (r *runtime) mustRun(name string, args ...string) string {
 	return out
 }
 
-// add adds a container to a network, and returns its address.
+// add adds a container to a network, checks that its port is guarded already, and returns its address.
 func (r *runtime) add(network, container string) string {
 	r.t.Helper()
 	var result current.Result
 	labtest.Must(r.t, json.Unmarshal([]byte(r.mustRun("cnitool", "add", network, "/run/netns/"+container)), &result))
-	if len(result.IPs) != 1 {
-		r.t.Fatalf("container %s has the addresses %v", container, result.IPs)
+	ports, err := r.client.Ports(context.Background())
+	labtest.Must(r.t, err)
+	if len(result.IPs) != 1 || len(result.Interfaces) != 3 {
+		r.t.Fatalf("container %s has the addresses %v, and the interfaces %v", container, result.IPs, result.Interfaces)
+	}
+	port := result.Interfaces[1].Name // behind the bridge, before that of the container
+	if !slices.ContainsFunc(ports, func(p api.Port) bool { return p.Name == port }) {
+		r.t.Errorf("container %s may send before its port %s is guarded", container, port)
 	}
 	return result.IPs[0].Address.IP.String()
 }
@@ -320,6 +328,27 @@ func TestCommands(t *testing.T) {
 		})
 	}
 	r.expectAllocated("10.244.0.9")
+}
+
+// TestAwaitPort waits for a port of another bridge, and then for the same port, as it joins the right one.
+func TestAwaitPort(t *testing.T) {
+	r := newRuntime(t, "../../examples")
+	for _, bridge := range []string{"cni0", "other"} {
+		labtest.Must(t, lab.AddBridge(bridge))
+		t.Cleanup(func() { labtest.Must(t, lab.DeleteLink(bridge)) })
+	}
+	guest, err := lab.AddGuest(lab.GuestConfig{Name: "c1", Port: "veth1", Bridge: "other", MAC: guestMAC})
+	labtest.Must(t, err)
+	t.Cleanup(func() { labtest.Must(t, guest.Delete()) })
+	p := &plugin{settings: settings{Network: "pods"}, client: r.client}
+	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+	defer cancel()
+	failed, ok := errors.AsType[*types.Error](p.awaitPort(ctx, "veth1"))
+	if !ok || failed.Code != types.ErrTryAgainLater {
+		t.Errorf("a port of another bridge: %v", failed)
+	}
+	labtest.Must(t, lab.SetMaster("veth1", "cni0"))
+	labtest.Must(t, p.awaitPort(context.Background(), "veth1"))
 }
 
 var guestMAC = net.HardwareAddr{2, 0, 6, 0xde, 0x54, 0xa8}

@@ -29,33 +29,44 @@ func (p *plugin) networkIn(s api.Status) (api.Network, *types.Error) {
 // portTimeout is how long a port may take to be guarded.
 const portTimeout = 10 * time.Second
 
-// awaitPort waits until the network runs, and has a port, unless that is "".
+// awaitPort waits until the fabric guards a port of its network. If port is "", it waits for the network.
 func (p *plugin) awaitPort(ctx context.Context, port string) error {
-	for deadline := time.Now().Add(portTimeout); ; time.Sleep(10 * time.Millisecond) {
-		status, err := p.client.Status(ctx)
-		if err != nil {
-			return failure("asking for the network", err)
+	waiting, cancel := context.WithTimeout(ctx, portTimeout)
+	defer cancel()
+	for {
+		cause, err := p.notGuarded(ctx, port)
+		if err != nil || cause == "" {
+			return err
 		}
-		n, failed := p.networkIn(status)
-		if failed != nil {
-			return failed
-		}
-		cause := n.WaitsFor
-		if cause == "" {
-			ports, err := p.client.Ports(ctx)
-			if err != nil {
-				return failure("asking for the ports", err)
-			}
-			isPort := func(one api.Port) bool { return one.Network == p.Network && one.Name == port }
-			if port == "" || slices.ContainsFunc(ports, isPort) {
-				return nil
-			}
-			cause = fmt.Sprintf("%s is no port of the network, which is attached to %s", port, n.Attach)
-		}
-		if time.Now().After(deadline) {
+		select {
+		case <-waiting.Done():
 			return types.NewError(types.ErrTryAgainLater, "the container's port in network "+p.Network+" is not guarded", cause)
+		case <-time.After(10 * time.Millisecond):
 		}
 	}
+}
+
+// notGuarded says why a port is not guarded, or returns "".
+func (p *plugin) notGuarded(ctx context.Context, port string) (cause string, err error) {
+	status, err := p.client.Status(ctx)
+	if err != nil {
+		return "", failure("asking for the network", err)
+	}
+	n, failed := p.networkIn(status)
+	if failed != nil {
+		return "", failed
+	}
+	if n.WaitsFor != "" || port == "" {
+		return n.WaitsFor, nil
+	}
+	ports, err := p.client.Ports(ctx)
+	if err != nil {
+		return "", failure("asking for the ports", err)
+	}
+	if slices.ContainsFunc(ports, func(one api.Port) bool { return one.Network == p.Network && one.Name == port }) {
+		return "", nil
+	}
+	return fmt.Sprintf("%s is no port of the network, which is attached to %s", port, n.Attach), nil
 }
 
 // register puts the bindings of a container in force, and those of its gateways on the host.
