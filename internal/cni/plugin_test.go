@@ -80,6 +80,7 @@ func newRuntime(t *testing.T, networks string) *runtime {
 	labtest.NeedProgram(t, "ip", "ping")
 	labtest.Must(t, unix.Mount("lab", "/var/lib", "tmpfs", 0, "mode=0755")) // runtimes and plugins keep files there
 	t.Cleanup(func() { labtest.Must(t, unix.Unmount("/var/lib", unix.MNT_DETACH)) })
+	t.Cleanup(func() { _ = lab.DeleteLink("cni0") }) // if a container has brought it
 	self, err := filepath.Abs(os.Args[0])
 	labtest.Must(t, err)
 	bin := t.TempDir()
@@ -263,7 +264,6 @@ func (r *runtime) mustCall(command, container, stdin string) {
 func TestCommands(t *testing.T) {
 	r := newRuntime(t, "../../examples")
 	labtest.Must(t, lab.AddBridge("cni0"))
-	t.Cleanup(func() { labtest.Must(t, lab.DeleteLink("cni0")) })
 	guest, err := lab.AddGuest(lab.GuestConfig{Name: "c1", Port: "veth1", Bridge: "cni0", MAC: guestMAC})
 	labtest.Must(t, err)
 	t.Cleanup(func() { labtest.Must(t, guest.Delete()) })
@@ -333,10 +333,9 @@ func TestCommands(t *testing.T) {
 // TestAwaitPort waits for a port of another bridge, and then for the same port, as it joins the right one.
 func TestAwaitPort(t *testing.T) {
 	r := newRuntime(t, "../../examples")
-	for _, bridge := range []string{"cni0", "other"} {
-		labtest.Must(t, lab.AddBridge(bridge))
-		t.Cleanup(func() { labtest.Must(t, lab.DeleteLink(bridge)) })
-	}
+	labtest.Must(t, lab.AddBridge("cni0"))
+	labtest.Must(t, lab.AddBridge("other"))
+	t.Cleanup(func() { labtest.Must(t, lab.DeleteLink("other")) })
 	guest, err := lab.AddGuest(lab.GuestConfig{Name: "c1", Port: "veth1", Bridge: "other", MAC: guestMAC})
 	labtest.Must(t, err)
 	t.Cleanup(func() { labtest.Must(t, guest.Delete()) })
