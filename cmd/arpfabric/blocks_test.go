@@ -26,6 +26,7 @@ var heldElsewhere = map[string]string{
 	"network default: stdin:19: stranger 52:54:00:a1:00:0f:": "TestHookNamesAGuestWithoutAddress",
 	"Status: \"2 networks, 5 bindings\"":                     "packaging/test, of one network",
 	"09:14:02.118457 1200 events were lost: there were too":  "TestEvent of internal/show, except for the time",
+	"arpfabric v1.0.0, networks: 1, bindings: 3, ports:":     "TestTable of internal/top",
 	"watching lab (vpc on bridge br0), port vnet1; Ctrl-C":   "TestWatching and TestTally of internal/show, with other values",
 	"[Service]":                                             "no test: it is for systemd",
 	"- ansible.builtin.uri:":                                "no test: it is for Ansible",

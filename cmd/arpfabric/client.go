@@ -15,9 +15,13 @@ type client struct {
 	json   bool
 }
 
-func (c *client) addFlags(cmd *cobra.Command) {
+func (c *client) addSocketFlag(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&c.socket, "socket", defaultSocket(), "`PATH` of the running fabric's unix socket")
 	cmd.RegisterFlagCompletionFunc("socket", completeFiles)
+}
+
+func (c *client) addFlags(cmd *cobra.Command) {
+	c.addSocketFlag(cmd)
 	cmd.Flags().BoolVar(&c.json, "json", false, "write JSON, which docs/openapi.json describes")
 }
 

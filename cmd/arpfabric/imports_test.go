@@ -41,6 +41,7 @@ func TestImports(t *testing.T) {
 		{"internal/transfer", []string{module + "internal/fabric", module + "internal/daemon", module + "internal/api"}},
 		{"internal/allocate", []string{module + "internal/fabric", module + "internal/api", kernel, "os", "syscall"}},
 		{"internal/cni", []string{module + "internal/fabric", module + "internal/daemon", module + "internal/store"}},
+		{"internal/top", []string{module + "internal/fabric", module + "internal/daemon", kernel}},
 		{"internal/lab", []string{module + "internal/lab/", "flag", "testing"}},
 		{"internal/demo", []string{module + "internal/lab/", "testing"}},
 		{"internal/fabric", []string{module + "internal/datapath/", module + "internal/api", module + "internal/metrics", ruleset}},

@@ -83,7 +83,7 @@ func newRoot() *cobra.Command {
 	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
 	root.AddCommand(newRun(), newCheck(), newExplain(), newInit(), newImport(), newRelease(), newDemo(), newAsk(), newVersion(),
 		newSchema(), newMan(),
-		newStatus(), newPorts(), newViolations(), newLookup(), newWatch(), newReload(), newReplay(),
+		newStatus(), newPorts(), newTop(), newViolations(), newLookup(), newWatch(), newReload(), newReplay(),
 		newAllocate(), newFree(), newBindings(), newHistory(), newStore())
 	addDefaultCommands(root)
 	return root

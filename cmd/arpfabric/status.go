@@ -47,7 +47,7 @@ func newStatus() *cobra.Command {
 func newPorts() *cobra.Command {
 	return newQuery("ports", "Show the ports, the guests behind them, and the verdicts on their frames",
 		"Show the current ports: the registered MACs behind each, with their addresses and names, or their number if there\n"+
-			"are several; when the port's last frame entered, of any kind; and for each reason the number of verdicts on its frames.\n"+
-			"REFUSED counts the frames that were not on the guard's allow-list.",
+			"are more than two; when the port's last frame entered, of any kind; and for each reason the number of verdicts on\n"+
+			"its frames. REFUSED counts the frames that were not on the guard's allow-list.",
 		(*api.Client).Ports, func(o *show.Output, p []api.Port) error { return o.Ports(p, time.Now()) })
 }

@@ -118,6 +118,30 @@ func (c *Client) Reload(ctx context.Context) (Configuration, error) {
 	})
 }
 
+// LastEvent returns the last event that matches f, if the fabric still has one.
+func (c *Client) LastEvent(ctx context.Context, f event.Filter) (e Event, ok bool, err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, c.timeout, c.timedOut(c.timeout))
+	defer cancel()
+	query := url.Values(f.Values())
+	query.Set(keyLast, "1")
+	body, err := c.send(ctx, request{path: pathEvents, query: query})
+	if err != nil {
+		return Event{}, false, timeoutOr(ctx, err)
+	}
+	defer body.Close()
+	// The stream begins with the event, or with an empty line.
+	lines := bufio.NewScanner(body)
+	lines.Split(scanCompleteLines)
+	switch {
+	case !lines.Scan():
+		return Event{}, false, timeoutOr(ctx, c.closed())
+	case len(lines.Bytes()) == 0:
+		return Event{}, false, nil
+	}
+	err = json.Unmarshal(lines.Bytes(), &e)
+	return e, err == nil, err
+}
+
 // Watch streams the events that match f, and before them the last ones, at most last. It calls begin once, when the server has begun the stream, and calls the
 // function that begin returns for each event. Watch ends when ctx ends, and returns nil then, or at the first error.
 func (c *Client) Watch(ctx context.Context, f event.Filter, last int, begin func() (do func(Event) error, err error)) error {
@@ -159,8 +183,10 @@ func (c *Client) Watch(ctx context.Context, f event.Filter, last int, begin func
 	if ctx.Err() != nil {
 		return nil
 	}
-	return timeoutOr(stream, fmt.Errorf("arpfabric on %s closed the connection", c.socket))
+	return timeoutOr(stream, c.closed())
 }
+
+func (c *Client) closed() error { return fmt.Errorf("arpfabric on %s closed the connection", c.socket) }
 
 // scanCompleteLines is a [bufio.SplitFunc] like [bufio.ScanLines], but drops a last line without a newline: the server
 // was cut off while it wrote that line.

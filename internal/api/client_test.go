@@ -255,6 +255,25 @@ func always(do func(Event) error) func() (func(Event) error, error) {
 	return func() (func(Event) error, error) { return do, nil }
 }
 
+func TestLastEvent(t *testing.T) {
+	f := &fake{}
+	socket, _ := start(t, f, defaultLimits)
+	c := NewClient(socket)
+	if e, ok, err := c.LastEvent(context.Background(), event.Filter{}); ok || err != nil {
+		t.Errorf("before the first event: %v, %v", e, err)
+	}
+	f.Publish(answered())
+	for port, want := range map[string]bool{"vnet2": true, "vnet3": false} {
+		e, ok, err := c.LastEvent(context.Background(), event.Filter{Ports: []string{port}})
+		if err != nil || ok != want || ok && (e.Port != port || !e.Earlier) {
+			t.Errorf("the last event of %s: %v, %v, %v", port, e, ok, err)
+		}
+	}
+	if _, _, err := NewClient(socket + "x").LastEvent(context.Background(), event.Filter{}); err == nil {
+		t.Error("no error without a fabric")
+	}
+}
+
 func TestWatch(t *testing.T) {
 	f := &fake{}
 	socket, _ := start(t, f, defaultLimits)

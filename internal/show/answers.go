@@ -170,6 +170,9 @@ func (o *Output) counters(s api.Status) error {
 	return nil
 }
 
+// Ago returns how long ago a time was: "3h12m ago".
+func Ago(now, then time.Time) string { return age(now, then) + " ago" }
+
 // age returns the time from then to now in at most two units, such as "3h12m".
 func age(now, then time.Time) string {
 	d := max(0, now.Sub(then)) // the clock may have been set back
@@ -191,11 +194,11 @@ func (o *Output) Ports(ports []api.Port, now time.Time) error {
 	for _, p := range ports {
 		seen := ""
 		if p.LastSeen != nil {
-			seen = age(now, *p.LastSeen) + " ago"
+			seen = Ago(now, *p.LastSeen)
 		}
 		macs, addresses, names := Behind(p)
 		rows = append(rows, []string{
-			p.Network, p.Name, string(p.Kind), macs, addresses, names, seen, strconv.FormatUint(p.Refused, 10), listCounts(p.Reasons),
+			p.Network, p.Name, string(p.Kind), macs, addresses, names, seen, strconv.FormatUint(p.Refused, 10), Counts(p.Reasons),
 		})
 	}
 	return o.list(withoutEmptyColumns(rows, "MACS", "ADDRESSES", "NAMES"), "no ports")
@@ -236,7 +239,7 @@ func (o *Output) Violations(violations []api.Violation, now time.Time) error {
 		}
 		rows = append(rows, []string{
 			v.Network, v.Port, v.MAC, text(v.Address), owner, text(v.Target), v.Reason, v.Action, strconv.FormatUint(v.Count, 10),
-			age(now, v.First) + " ago", age(now, v.Last) + " ago",
+			Ago(now, v.First), Ago(now, v.Last),
 		})
 	}
 	return o.list(rows, "no violations")

@@ -40,8 +40,16 @@ func (o *Output) list(rows [][]string, empty string) error {
 	return o.table(rows)
 }
 
-// table writes rows as aligned columns. The first row is the heading. An empty cell becomes a dash.
+// table writes rows as aligned columns. The first row is the heading.
 func (o *Output) table(rows [][]string) error {
+	// Afterwards: the escape codes of the bold heading would count as its width.
+	heading, rest, _ := strings.Cut(Align(rows), "\n")
+	_, err := io.WriteString(o.w, o.heading(heading)+"\n"+rest)
+	return err
+}
+
+// Align returns rows as lines with aligned columns. An empty cell becomes a dash.
+func Align(rows [][]string) string {
 	var text bytes.Buffer
 	columns := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
 	for _, row := range rows {
@@ -57,10 +65,7 @@ func (o *Output) table(rows [][]string) error {
 		io.WriteString(columns, "\n")
 	}
 	columns.Flush()
-	// Afterwards: tabwriter would count the escape codes of the bold heading as its width.
-	heading, rest, _ := strings.Cut(text.String(), "\n")
-	_, err := io.WriteString(o.w, o.heading(heading)+"\n"+rest)
-	return err
+	return text.String()
 }
 
 func (o *Output) heading(text string) string { return o.style(text, bold) }

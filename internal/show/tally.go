@@ -65,7 +65,7 @@ func (t *Tally) String() string {
 	}
 	var parts []string
 	for _, action := range byCount(sums) {
-		parts = append(parts, fmt.Sprintf("%s %d (%s)", action, sums[action], listCounts(t.reasons[action])))
+		parts = append(parts, fmt.Sprintf("%s %d (%s)", action, sums[action], Counts(t.reasons[action])))
 	}
 	if len(parts) > 0 {
 		text += ": " + strings.Join(parts, ", ")
@@ -76,8 +76,8 @@ func (t *Tally) String() string {
 	return text
 }
 
-// listCounts lists counts, the highest first: "answered 2, unknown-target 1".
-func listCounts(counts map[string]uint64) string {
+// Counts lists counts, the highest first: "answered 2, unknown-target 1".
+func Counts(counts map[string]uint64) string {
 	var parts []string
 	for _, word := range byCount(counts) {
 		parts = append(parts, fmt.Sprintf("%s %d", word, counts[word]))
