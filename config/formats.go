@@ -50,6 +50,8 @@ var formats = map[string]schema{
 	"url":       {Type: []string{"string"}, Pattern: `^https?://[^/@]+:[0-9]+/*$`},
 	"keyprefix": {Type: anyScalar, Pattern: `^/`},
 	"host":      {Type: anyScalar, Pattern: networkName.String()},
+	"docker":    {Type: anyScalar, Pattern: dockerName.String()},
+	"path":      {Type: []string{"string"}, Pattern: `^/[^\x00-\x1f\x7f-\x9f]*$`},
 	"vlan": {
 		Type:    []string{"integer", "string"},
 		Minimum: 1, Maximum: 4094,
@@ -98,8 +100,10 @@ var rules = map[reflect.Type][]string{
 			"type": "object",
 			"oneOf": [
 				{"required": ["dnsmasq_leases"]}, {"required": ["kea_leases"]}, {"required": ["isc_leases"]},
-				{"required": ["libvirt_status"]}
-			]
+				{"required": ["libvirt_status"]}, {"required": ["docker"]}
+			],
+			"if": {"not": {"required": ["docker"]}},
+			"then": {"properties": {"socket": false}}
 		}`,
 	},
 	reflect.TypeFor[rawPage](): {

@@ -84,13 +84,15 @@ type rawNetwork struct {
 	Allocation    rawAllocation `yaml:"allocation"`
 }
 
-// A rawSource has one of its keys.
+// A rawSource has one of its keys, and docker may have a socket.
 type rawSource struct {
 	place
 	DnsmasqLeases value `yaml:"dnsmasq_leases" format:"file"`
 	KeaLeases     value `yaml:"kea_leases" format:"file"`
 	ISCLeases     value `yaml:"isc_leases" format:"file"`
 	LibvirtStatus value `yaml:"libvirt_status" format:"file"`
+	Docker        value `yaml:"docker" format:"docker"`
+	Socket        value `yaml:"socket" format:"path" default:"/run/docker.sock"`
 }
 
 type rawAllocation struct {

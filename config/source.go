@@ -83,7 +83,7 @@ func (c *converter) registry(n *Network, raw *rawNetwork) *registry.Registry {
 	case !s.any:
 		c.add(raw.place, "no bindings: write them under registry, list ethers files under registry_files, "+
 			"follow a DHCP server's leases under sources, or set allow_empty: true if nothing is to be bound but what 'arpfabric allocate' allocates")
-	case n.Gateway.IsValid() && !s.gatewayBound:
+	case n.Gateway.IsValid() && !s.gatewayBound && !s.mayHaveGateway():
 		c.add(raw.Gateway.place, "%s has no binding, so guests cannot reach the gateway", n.Gateway)
 	}
 	return bindings
@@ -123,6 +123,11 @@ func (s *source) bindings() iter.Seq[registry.Binding] {
 
 // mayBeEmpty reports whether the files need no binding.
 func (s *source) mayBeEmpty() bool { return s.raw.AllowEmpty.text == "true" || len(s.raw.Sources) > 0 }
+
+// mayHaveGateway reports whether a source may bind the gateway.
+func (s *source) mayHaveGateway() bool {
+	return slices.ContainsFunc(s.raw.Sources, func(one rawSource) bool { return one.Docker.written() })
+}
 
 // record records that there is a binding, and whether it has the gateway. It returns the binding.
 func (s *source) record(b registry.Binding) registry.Binding {

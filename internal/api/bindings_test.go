@@ -65,7 +65,7 @@ func TestNetworkAnswers(t *testing.T) {
 		{"addresses after none", "/v1/networks/lab/addresses?after=web", 400, "", `{"title":"Bad Request","status":400,"detail":"\"web\" is not an IPv4 address"}`},
 		{"bad address", "/v1/networks/lab/bindings/web", 400, "", `{"title":"Bad Request","status":400,"detail":"\"web\" is not an IPv4 address"}`},
 		{"bad limit", "/v1/networks/lab/bindings?limit=1001", 400, "", `{"title":"Bad Request","status":400,"detail":"\"1001\" is not a limit: want 1 to 1000"}`},
-		{"bad source", "/v1/networks/lab/bindings?source=x", 400, "", `{"title":"Bad Request","status":400,"detail":"unknown source \"x\"; want one of config, store, dnsmasq_leases, kea_leases, isc_leases, libvirt_status"}`},
+		{"bad source", "/v1/networks/lab/bindings?source=x", 400, "", `{"title":"Bad Request","status":400,"detail":"unknown source \"x\"; want one of config, store, dnsmasq_leases, kea_leases, isc_leases, libvirt_status, docker"}`},
 		{"bad revision", "/v1/history?before=x", 400, "", `{"title":"Bad Request","status":400,"detail":"\"x\" is not a revision"}`},
 		{"no name of a network", "/v1/networks//bindings", 404, "", `{"title":"Not Found","status":404,"detail":"unknown path /v1/networks//bindings; /v1/openapi.json lists the paths"}`},
 	}

@@ -35,6 +35,7 @@ const (
 	FromKeaLeases     Source = "kea_leases"
 	FromISCLeases     Source = "isc_leases"
 	FromLibvirtStatus Source = "libvirt_status"
+	FromDocker        Source = "docker"
 )
 
 // Sources lists the names of all sources.

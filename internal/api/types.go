@@ -67,7 +67,7 @@ type Network struct {
 // SourceState is the state of a source that a network follows.
 type SourceState struct {
 	Kind     Source     `json:"kind"`               // such as dnsmasq_leases
-	Of       string     `json:"of"`                 // the path of the file
+	Of       string     `json:"of"`                 // the path of the file, or the name of Docker's network
 	Bindings int        `json:"bindings"`           // that it has now, also those that are not in force
 	Read     *time.Time `json:"read,omitzero"`      // when it was last read as a whole; absent if it never was
 	Error    string     `json:"error,omitzero"`     // why the last reading failed; absent if it succeeded

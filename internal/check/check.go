@@ -48,7 +48,7 @@ type Network struct {
 // Source is a source of a network.
 type Source struct {
 	Kind     string `json:"kind"`     // such as dnsmasq_leases
-	Of       string `json:"of"`       // the path of the file
+	Of       string `json:"of"`       // the path of the file, or the name of Docker's network
 	Bindings int    `json:"bindings"` // that it has now
 
 	// Error says why it can't be read here. It is absent if it can.

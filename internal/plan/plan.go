@@ -116,7 +116,7 @@ func bindingsAfter(n *config.Network, running []api.NetworkBinding) []api.Networ
 // isOfSource reports whether a binding in force is of a source that a network follows.
 func isOfSource(n *config.Network, b api.NetworkBinding) bool {
 	return slices.ContainsFunc(n.Sources, func(s config.Source) bool {
-		return b.NotInForce == "" && b.Source == api.Source(s.Kind) && strings.HasPrefix(b.Origin, s.Of)
+		return b.NotInForce == "" && b.Source == api.Source(s.Kind) && s.IsOrigin(b.Origin)
 	})
 }
 

@@ -34,7 +34,7 @@ type Source struct {
 
 // A follower reads something, and knows when to read it again.
 type follower interface {
-	// read returns what is there at a time. The error of leases without a single byte is importer.ErrEmpty.
+	// read returns what is there at a time, no address twice. The error of leases without a single byte is importer.ErrEmpty.
 	read(ctx context.Context, now time.Time) ([]importer.Lease, []importer.LeftOut, error)
 	// wait waits until it is time to read again, or until something comes from ends: then it returns false. The error is
 	// that of ctx, which has ended.
@@ -49,7 +49,12 @@ func Open(ctx context.Context, c config.Source, log *slog.Logger) *Source {
 	return s
 }
 
-func newFollower(c config.Source) follower { return newLeaseFile(c) }
+func newFollower(c config.Source) follower {
+	if c.Kind == config.Docker {
+		return newDockerNetwork(c)
+	}
+	return newLeaseFile(c)
+}
 
 // Close ends a Source that does not run.
 func (s *Source) Close() { s.follow.close() }
