@@ -32,7 +32,12 @@ func (p place) has(id ebpf.ProgramID) bool { return p.own != nil && p.own.Id == 
 
 // places returns what is attached to the ports that have a qdisc for ingress, by ifindex.
 func places() (map[uint32]place, error) {
-	qdiscs, err := netlink.QdiscList(nil)
+	socket, err := netlink.NewHandle(unix.NETLINK_ROUTE) // one for all ports
+	if err != nil {
+		return nil, fmt.Errorf("opening a netlink socket: %w", err)
+	}
+	defer socket.Close()
+	qdiscs, err := socket.QdiscList(nil)
 	if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
 		return nil, fmt.Errorf("listing qdiscs over netlink: %w", err)
 	}
@@ -43,7 +48,7 @@ func places() (map[uint32]place, error) {
 			continue
 		}
 		index := uint32(q.Attrs().LinkIndex)
-		filters, err := netlink.FilterList(linkOf(index), parent)
+		filters, err := socket.FilterList(linkOf(index), parent)
 		if err != nil && !isGone(err) && !errors.Is(err, netlink.ErrDumpInterrupted) {
 			return nil, fmt.Errorf("listing the classifiers of the port with ifindex %d over netlink: %w", index, err)
 		}
