@@ -32,6 +32,7 @@ type Survey struct {
 	hosts    []host       // sorted by address
 	doubts   []doubt      // sorted by address
 	silent   []silent     // sorted by port
+	leases   []leaseFile  // which have leases of the bridge
 	warnings []string
 }
 

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -144,6 +145,8 @@ networks:
     subnet: 10.239.0.0/24 # of the host's own address on the bridge
     gateway: 10.239.0.1 # the host, which forwards IPv4 from br0
     # policy: {unknown_target: uplink} # for a LAN whose hosts are not all listed below
+    # sources: # follow the leases as they change; then remove their lines below
+    #   - dnsmasq_leases: /var/lib/misc/dnsmasq.leases
     registry:
       10.239.0.1: {mac: "02:00:00:de:54:a8", name: host} # the host's own address on br0
       10.239.0.101: {mac: "02:00:06:de:54:a8", name: app} # neighbour of the host, lease in /var/lib/misc/dnsmasq.leases:1, behind vnet1
@@ -152,8 +155,13 @@ networks:
       # 10.239.0.104: several MACs use this address; write the right one: 02:00:09:de:54:a8 (neighbour of the host), 02:00:0b:de:54:a8 (lease in /var/lib/misc/dnsmasq.leases:3)
       # 02:00:08:de:54:a8 behind quiet0: its address is not known; write ADDRESS: "02:00:08:de:54:a8"
 `
-	if diff := cmp.Diff(want, written(t, survey.Options{Root: root, Classic: true})); diff != "" {
+	text := written(t, survey.Options{Root: root, Classic: true})
+	if diff := cmp.Diff(want, text); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+	text = regexp.MustCompile(`(?m)^    # (sources|  -|policy)`).ReplaceAllString(text, "    $1") // as an operator may do
+	if _, err := config.Load(labtest.TempFile(t, "br0.yaml", text)); err != nil {
+		t.Errorf("with what is suggested: %v:\n%s", err, text)
 	}
 }
 

@@ -29,6 +29,7 @@ func (s *Survey) Write(w io.Writer) error {
 	if len(s.uplinks) > 0 {
 		out.WriteString("    # policy: {unknown_target: uplink} # for a LAN whose hosts are not all listed below\n")
 	}
+	s.writeSources(&out)
 	s.writeRegistry(&out)
 	_, err := w.Write(out.Bytes())
 	return err
@@ -63,6 +64,16 @@ func kindOf(l link.Link) string {
 		return "a network card"
 	}
 	return l.Kind()
+}
+
+// writeSources suggests to follow the leases.
+func (s *Survey) writeSources(out *bytes.Buffer) {
+	for i, file := range s.leases {
+		if i == 0 {
+			out.WriteString("    # sources: # follow the leases as they change; then remove their lines below\n")
+		}
+		fmt.Fprintf(out, "    #   - %s: %s\n", file.kind, importer.Scalar(file.path))
+	}
 }
 
 func (s *Survey) writeRegistry(out *bytes.Buffer) {
