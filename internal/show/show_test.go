@@ -68,6 +68,21 @@ var (
 	}
 )
 
+// sourced is the status of a fabric that follows sources: one works, one fails, and one never worked.
+func sourced() api.Status {
+	read := ago(90 * time.Second)
+	s := quiet
+	s.Networks = []api.Network{{
+		Name: "lab", Mode: "vpc", Attach: "bridge br0", Guard: "full", Bindings: 8, Ports: 2,
+		Sources: []api.SourceState{
+			{Kind: api.FromDnsmasqLeases, Of: "/var/lib/misc/dnsmasq.leases", Bindings: 5, Read: &read},
+			{Kind: api.FromKeaLeases, Of: "/var/lib/kea/kea-leases4.csv", Bindings: 2, Read: &read, Error: "no such file", FailedAt: &failedAt},
+			{Kind: api.FromDocker, Of: "backend", Error: "connection refused", FailedAt: &failedAt},
+		},
+	}}
+	return s
+}
+
 func TestStatus(t *testing.T) {
 	tests := []struct {
 		name   string
@@ -107,6 +122,19 @@ guard reinstalled because another program had changed it: 1
 failed reloads: 2
 losses of frames that arpfabric did not read in time: 4
 losses of kernel messages, after which arpfabric read the whole state again: 6
+`},
+		{"sources", sourced(), `arpfabric v1.2.3, process 42, up 3s
+configuration 1, loaded 2s ago from lab.yaml
+
+NETWORK  MODE  ATTACHED TO  GUARD  BINDINGS  PORTS
+lab      vpc   bridge br0   full   8         2
+
+NETWORK  SOURCE          OF                            BINDINGS  STATE
+lab      dnsmasq_leases  /var/lib/misc/dnsmasq.leases  5         read 1m30s ago
+lab      kea_leases      /var/lib/kea/kea-leases4.csv  2         fails for 1m1s, read 1m30s ago
+lab      docker          backend                       0         never read
+
+no frames yet
 `},
 	}
 	for _, tt := range tests {

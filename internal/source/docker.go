@@ -139,7 +139,7 @@ func (d *dockerNetwork) get(ctx context.Context, path string) (io.ReadCloser, er
 	case err != nil:
 		return nil, d.failed(err)
 	case response.StatusCode == http.StatusNotFound:
-		err = fmt.Errorf("Docker has no network %s; `docker network ls` lists its networks", d.Of)
+		err = fmt.Errorf("there is no network %s in Docker; `docker network ls` lists its networks", d.Of)
 	case response.StatusCode != http.StatusOK:
 		err = d.failed(fmt.Errorf("the answer is %s", response.Status))
 	default:

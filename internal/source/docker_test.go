@@ -160,7 +160,7 @@ func TestDocker(t *testing.T) {
 
 	// A network that is made anew is gone for a moment.
 	e.change("destroy", func() { e.isRemoved = true })
-	s.expect(dockerGateway + " " + dockerWeb + " " + dockerDB + " error: Docker has no network backend; `docker network ls` lists its networks")
+	s.expect(dockerGateway + " " + dockerWeb + " " + dockerDB + " error: there is no network backend in Docker; `docker network ls` lists its networks")
 	e.change("create", func() { e.isRemoved = false; clear(e.containers) })
 	s.expect(dockerGateway)
 }

@@ -26,6 +26,7 @@ type leaseFile struct {
 	config.Source
 	watcher *filewatch.Watcher
 	digest  [sha256.Size]byte // of what was read
+	rest    <-chan time.Time  // when the files may be read again
 }
 
 func newLeaseFile(c config.Source) *leaseFile {
@@ -62,14 +63,20 @@ func (f *leaseFile) read(_ context.Context, now time.Time) (leases []importer.Le
 			break
 		}
 	}
-	// Reading takes a fifth of the time at most, however often a large file changes.
-	f.watcher.Quiet = max(quiet, 4*time.Since(began))
+	// Reading takes half of the time at most, however often a large file changes.
+	f.rest = time.After(time.Since(began))
 	f.watcher.Watch(f.watched(), f.digest)
 	return leases, leftOut, err
 }
 
 // wait implements [follower].
 func (f *leaseFile) wait(ctx context.Context, ends <-chan time.Time) (bool, error) {
-	end, _ := filewatch.Wait(ctx, f.watcher, ends)
-	return end.IsZero(), ctx.Err()
+	if end, _ := filewatch.Wait(ctx, f.watcher, ends); !end.IsZero() {
+		return false, nil
+	}
+	select {
+	case <-ctx.Done():
+	case <-f.rest:
+	}
+	return true, ctx.Err()
 }
