@@ -1,7 +1,7 @@
 # The image holds one static binary, and runs it as an ordinary user. The CNI plugin is there to be copied out. It needs the host's network namespace (or a
-# container's, or a pod's), CAP_NET_ADMIN and CAP_NET_RAW:
+# container's, or a pod's), CAP_NET_ADMIN and CAP_NET_RAW. With CAP_BPF and CAP_PERFMON, the kernel answers:
 #
-#   docker run --network host --cap-drop ALL --cap-add NET_ADMIN --cap-add NET_RAW \
+#   docker run --network host --cap-drop ALL --cap-add NET_ADMIN --cap-add NET_RAW --cap-add BPF --cap-add PERFMON \
 #     -v /etc/arpfabric:/etc/arpfabric:ro arpfabric
 FROM golang:1.26 AS build
 RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends libcap2-bin >/dev/null
@@ -17,8 +17,8 @@ RUN package=github.com/arpfabric/arpfabric/internal/build; \
     build /image/usr/bin/arpfabric ./cmd/arpfabric && build /image/usr/lib/cni/arpfabric ./cmd/arpfabric-cni
 # An ordinary user in a container has the capabilities that its file grants. Permitted, but not effective: arpfabric
 # raises them itself, so that it starts without them too and can say what it lacks.
-RUN setcap cap_net_admin,cap_net_raw+p /image/usr/bin/arpfabric
-# For the API's socket, also of a root (--user 0) that has no capability but those two.
+RUN setcap cap_net_admin,cap_net_raw,cap_bpf,cap_perfmon+p /image/usr/bin/arpfabric
+# For the API's socket, also of a root (--user 0) that has no capability but those four.
 RUN install -d -m 0775 /image/run/arpfabric
 # For allocated addresses: mount a volume here to keep them.
 RUN install -d -m 0770 /image/var/lib/arpfabric

@@ -22,6 +22,7 @@ type Config struct {
 	Page     Page
 	Log      Log
 	Store    Store
+	Datapath Datapath
 }
 
 // Network is one virtual layer-3 network.
@@ -157,6 +158,16 @@ type OnStop string
 const (
 	Release OnStop = "release" // remove the guard: the bridge floods again
 	Hold    OnStop = "hold"    // keep the guard: ARP gets no answer, and nothing leaks
+)
+
+// Datapath is the choice of who answers guests and forwards their frames. The nftables guard is the same with each.
+type Datapath string
+
+// The choices of a datapath.
+const (
+	DatapathAuto   Datapath = "auto"   // DatapathKernel where it is possible, or else DatapathUser
+	DatapathKernel Datapath = "kernel" // eBPF programs in the kernel, as far as they can; the rest as with DatapathUser
+	DatapathUser   Datapath = "user"   // nftables hands ARP to the fabric
 )
 
 // API is the configuration of the running fabric's API.

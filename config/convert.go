@@ -30,7 +30,7 @@ func (r *report) convert(raw *rawConfig) *Config {
 		c.add(place{line: raw.line, path: "networks"}, "no networks; a configuration needs at least one")
 	}
 	config := &Config{Path: r.file, API: c.api(raw.API), Metrics: c.metrics(raw.Metrics), Page: c.page(raw.Page), Log: toLog(raw.Log),
-		Store: c.store(raw.Store)}
+		Store: c.store(raw.Store), Datapath: Datapath(raw.Datapath.text)}
 	for _, name := range inFileOrder(raw.Networks) {
 		config.Networks = append(config.Networks, c.network(name, raw.Networks[name]))
 	}

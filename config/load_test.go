@@ -36,7 +36,7 @@ networks:
 		},
 		API:   API{Socket: DefaultSocket},
 		Log:   Log{Level: slog.LevelInfo, Format: Text},
-		Store: Store{Folder: DefaultStore},
+		Store: Store{Folder: DefaultStore}, Datapath: DatapathAuto,
 	}
 	diffConfigs(t, want, got)
 	diffBindings(t, got.Networks[0].Registry, "lab.yaml:5 10.239.0.1 is-at 02:00:00:de:54:a8")
@@ -68,6 +68,7 @@ networks:
   twenty: {attach: {bridge: br2, vlan: 20}, registry: {10.239.0.1: "02:00:00:de:54:a8"}}
 api: {socket: /run/lab.sock, group: netadmin, writers: netops}
 store: {folder: off}
+datapath: kernel
 metrics: {listen: "127.0.0.1:9642"}
 page: {listen: ":9643", token_file: page.token}
 `)
@@ -105,6 +106,8 @@ page: {listen: ":9643", token_file: page.token}
 		Metrics: Metrics{Listen: "127.0.0.1:9642"},
 		Page:    Page{Listen: ":9643", TokenFile: "page.token"},
 		Log:     Log{Level: slog.LevelWarn, Format: JSON},
+
+		Datapath: DatapathKernel,
 	}
 	diffConfigs(t, want, got)
 	diffBindings(t, got.Networks[3].Registry,

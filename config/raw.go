@@ -18,6 +18,7 @@ type rawConfig struct {
 	Page     rawPage                `yaml:"page"`
 	Log      rawLog                 `yaml:"log"`
 	Store    rawStore               `yaml:"store"`
+	Datapath value                  `yaml:"datapath" oneof:"auto kernel user" default:"auto"`
 }
 
 type rawAPI struct {

@@ -28,13 +28,16 @@ var heldElsewhere = map[string]string{
 	"09:14:02.118457 1200 events were lost: there were too":  "TestEvent of internal/show, except for the time",
 	"arpfabric v1.0.0, networks: 1, bindings: 3, ports:":     "TestTable of internal/top",
 	"watching lab (vpc on bridge br0), port vnet1; Ctrl-C":   "TestWatching and TestTally of internal/show, with other values",
-	"[Service]":                                             "no test: it is for systemd",
-	"- ansible.builtin.uri:":                                "no test: it is for Ansible",
-	"guest ── vnet2":                                        "no test: it is a picture",
-	"networks: vpc: driver_opts:":                           "no test: it is for Compose",
-	"page: listen: 192.0.2.10:9643":                         "TestLoad of config, which has the same keys",
-	"metrics: listen: 127.0.0.1:9642":                       "the page of the configuration, which has the same block",
-	"# yaml-language-server: $schema=arpfabric.schema.json": "config/reference.yaml, which begins with this line",
+	"[Service] Group=":                                       "no test: it is for systemd",
+	"[Service] CapabilityBoundingSet=":                       "packaging/test",
+	"datapath: auto # the default":                           "TestLoad of config, which has the same keys",
+	"datapath user: kernel needs":                            "TestDatapathThatIsMissing, of check",
+	"- ansible.builtin.uri:":                                 "no test: it is for Ansible",
+	"guest ── vnet2":                                         "no test: it is a picture",
+	"networks: vpc: driver_opts:":                            "no test: it is for Compose",
+	"page: listen: 192.0.2.10:9643":                          "TestLoad of config, which has the same keys",
+	"metrics: listen: 127.0.0.1:9642":                        "the page of the configuration, which has the same block",
+	"# yaml-language-server: $schema=arpfabric.schema.json":  "config/reference.yaml, which begins with this line",
 }
 
 // TestBlocks checks that a test covers every block of the pages.

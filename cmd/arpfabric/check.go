@@ -21,7 +21,8 @@ func newCheck() *cobra.Command {
 			"without --config. check starts nothing.\n\n" +
 			"On a machine that has an interface of the configuration, check also warns about what differs there: an uplink that\n" +
 			"is no member of its bridge, a bridge that is missing, a default route that the guard would cut off. It\n" +
-			"also warns if the groups that the API names do not exist here.\n\n" +
+			"also warns if the groups that the API names do not exist here, and says which datapath a fabric of this user would\n" +
+			"have, and why it is not the kernel.\n\n" +
 			"With --against-running, print what the configuration would change in the running fabric instead: the bindings that\n" +
 			"are added, removed and moved, the ports that they name, and the guests that are cut off. Allocations count.\n\n" +
 			"It needs no privilege, or with --against-running that of the socket. It exits with 1 if there is a mistake, and\n" +

@@ -57,7 +57,7 @@ func TestCheckOnTheHost(t *testing.T) {
 	missing := "the uplink eth9 is not a member of br0; 'bridge link' lists the members, and a member that is not listed under uplinks is a guest port"
 	misspelt := "there is no bridge brO; make it first: ip link add brO type bridge && ip link set brO up"
 	file := labtest.TempFile(t, "arpfabric.yaml", attached("{bridge: br0, uplinks: [eth9]}", ""))
-	if code, out := runToEnd(t, nil, "check", file); code != 0 || out != summary+"lab: warning: "+missing+"\n" {
+	if code, out := runToEnd(t, nil, "check", file); code != 0 || masked(out) != summary+"lab: warning: "+missing+"\ndatapath DATAPATH\n" {
 		t.Errorf("a missing uplink: exit code %d\n%s", code, out)
 	}
 	_, out := runToEnd(t, nil, "check", "--json", file)
@@ -67,7 +67,7 @@ func TestCheckOnTheHost(t *testing.T) {
 		t.Errorf("findings in JSON: %q", got)
 	}
 	file = labtest.TempFile(t, "arpfabric.yaml", attached("{bridge: brO, uplinks: [vnet2]}", ""))
-	if code, out := runToEnd(t, nil, "check", file); code != 0 || !strings.HasSuffix(out, "lab: warning: "+misspelt+"\n") {
+	if code, out := runToEnd(t, nil, "check", file); code != 0 || !strings.HasSuffix(masked(out), "lab: warning: "+misspelt+"\ndatapath DATAPATH\n") {
 		t.Errorf("a misspelt bridge: exit code %d\n%s", code, out)
 	}
 	file = labtest.TempFile(t, "arpfabric.yaml", attached("{bridge: br7, uplinks: [eth9]}", ""))

@@ -1,13 +1,14 @@
 package main
 
 import (
+	"github.com/arpfabric/arpfabric/config"
 	"github.com/arpfabric/arpfabric/internal/demo"
 	"github.com/arpfabric/arpfabric/internal/lab"
 	"github.com/spf13/cobra"
 )
 
 func newDemo() *cobra.Command {
-	shell := false
+	shell, datapath := false, config.DatapathAuto
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "Show the ARP of a VPC's guests, and of a plain bridge's, on a temporary bridge",
@@ -15,7 +16,8 @@ func newDemo() *cobra.Command {
 			"a capture from a real VPC. Print the frames that each guest sends and receives: in vpc mode, in classic\n" +
 			"mode, and a comparison. Then allocate an address to a guest that has none. The demo takes some seconds, does\n" +
 			"not change the machine's own network, and removes everything at its end.\n\n" +
-			"It needs no privilege. It exits with 1 if a guest receives other frames than in the captures.",
+			"It needs no privilege, except for the datapath kernel, which needs root. It exits with 1 if a guest receives other\n" +
+			"frames than in the captures.",
 		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			inside, code, err := lab.Enter()
@@ -26,11 +28,12 @@ func newDemo() *cobra.Command {
 				return exitCode(code)
 			}
 			if shell {
-				return demo.Shell(cmd.Context(), cmd.OutOrStdout())
+				return demo.Shell(cmd.Context(), datapath, cmd.OutOrStdout())
 			}
-			return demo.Run(cmd.Context(), cmd.OutOrStdout())
+			return demo.Run(cmd.Context(), datapath, cmd.OutOrStdout())
 		},
 	}
 	cmd.Flags().BoolVar(&shell, "shell", false, "open a shell in the lab instead, while the fabric runs")
+	addDatapath(cmd, &datapath, "answer guests by `DATAPATH`: auto (default), kernel or user")
 	return cmd
 }

@@ -33,6 +33,7 @@ func TestImports(t *testing.T) {
 		{"internal/datapath/nft", []string{module + "config", module + "internal/fabric"}},
 		{"internal/datapath/bpf", []string{module + "config", module + "internal/fabric", module + "internal/datapath/nft"}},
 		{"internal/page", []string{module + "config", module + "internal/api", module + "internal/fabric", kernel}},
+		{"internal/datapath/choice", []string{module + "internal/fabric", module + "internal/daemon"}},
 		{"internal/store", []string{module + "config", module + "internal"}},
 		{"internal/filewatch", []string{module + "responder", module + "internal", netlink, ruleset}},
 		{"internal/importer", []string{module + "internal", module + "config"}},

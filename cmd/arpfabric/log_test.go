@@ -29,6 +29,7 @@ func TestLogThatCannotBeWritten(t *testing.T) {
 				cmd.Stderr = log
 				return cmd.Start()
 			}, nil, "run", "--config", path)
+			labtest.Eventually(t, "the guard is there", func() bool { return guardIsThere(t) })
 			s.app.expectAnswered(t)
 			before := s.db.heard() // frames from before the guard was installed
 			forged := s.app.request("10.239.0.1")

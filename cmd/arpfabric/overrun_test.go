@@ -12,11 +12,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestOverruns stops the program until the kernel drops frames and messages about interfaces. When it continues, it
+// TestOverruns, with the datapath of which the program reads all requests, stops the program until the kernel drops frames and messages about interfaces. When it continues, it
 // must answer again and know a port that was added meanwhile. Until then the guard must hold.
 func TestOverruns(t *testing.T) {
 	s := newStage(t)
-	p := startRun(t, onBridge("      10.239.0.103: \"02:00:08:de:54:a8\"\n    policy: {rate_limit: off}\n"))
+	p := startRun(t, onBridge("      10.239.0.103: \"02:00:08:de:54:a8\"\n    policy: {rate_limit: off}\ndatapath: user\n"))
 	s.app.expectAnswered(t)
 	before := s.db.heard()
 	labtest.Must(t, p.Process.Signal(unix.SIGSTOP))

@@ -27,6 +27,7 @@ const (
 		`"last_error":"lab.yaml:3: networks: want a mapping","failed_at":"2026-03-02T12:00:00Z"}`
 	statusJSON = `{"version":"v1.2.3","pid":42,"started":"2026-03-02T08:00:00Z","configuration":` + configurationJSON + `,` +
 		`"networks":[{"name":"lab","mode":"vpc","attach":"bridge br0","guard":"full","bindings":3,"ports":2}],` +
+		`"datapath":{"in_force":""},` +
 		`"guard":{"reinstalled":1},"reasons":{"answered":7,"unknown-target":2},"refused":5,` +
 		`"problems":["network lab: the uplink eth1 is not a member of br0"],` +
 		`"violations":{"records":2,"forgotten":1},"losses":{"frames":1,"events":2,"strays":3}}`

@@ -16,6 +16,7 @@ type Status struct {
 	Started       time.Time     `json:"started"`
 	Configuration Configuration `json:"configuration"`
 	Networks      []Network     `json:"networks"` // by name
+	Datapath      Datapath      `json:"datapath"`
 	Guard         Guard         `json:"guard"`
 	Store         *Store        `json:"store,omitzero"` // of the allocations; absent if nothing was allocated yet
 
@@ -75,6 +76,12 @@ type SourceState struct {
 
 	// LeftOut says which entries are no bindings, though somebody will miss them.
 	LeftOut []string `json:"left_out,omitzero"`
+}
+
+// Datapath is how guests are answered, and their frames forwarded.
+type Datapath struct {
+	InForce string `json:"in_force"`     // kernel (eBPF programs, as far as they can) or user (the fabric itself)
+	Why     string `json:"why,omitzero"` // why it is not kernel; absent if it is
 }
 
 // Store is where allocations are kept.

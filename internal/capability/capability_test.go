@@ -29,25 +29,35 @@ func TestMain(m *testing.M) {
 	os.Exit(0)
 }
 
-// In a child, CAP_NET_ADMIN and CAP_NET_RAW are permitted and effective.
+// In a child, the needed capabilities are permitted and effective.
 var scenarios = map[string]func() error{
 	"raises what is permitted": func() error {
-		return raise(unix.CapUserData{Permitted: needed}, "0000000000003000")
+		return raise(sets{{Permitted: needed[0]}, {Permitted: needed[1]}}, "000000c000003000")
 	},
 	"raises a part": func() error {
-		return raise(unix.CapUserData{Permitted: 1 << unix.CAP_NET_RAW}, "0000000000002000")
+		return raise(sets{{Permitted: 1 << unix.CAP_NET_RAW}}, "0000000000002000")
 	},
 	"has nothing to raise": func() error {
-		return raise(unix.CapUserData{}, "0000000000000000")
+		return raise(sets{}, "0000000000000000")
 	},
 	"is already raised": func() error {
-		return raise(unix.CapUserData{Permitted: needed, Effective: needed}, "0000000000003000")
+		return raise(sets{{Permitted: needed[0], Effective: needed[0]}, {Permitted: needed[1], Effective: needed[1]}},
+			"000000c000003000")
+	},
+	"has what was raised": func() error {
+		if err := raise(sets{{}, {Permitted: 1 << (unix.CAP_BPF % 32)}}, "0000008000000000"); err != nil {
+			return err
+		}
+		if !Has(unix.CAP_BPF) || Has(unix.CAP_PERFMON) || Has(unix.CAP_NET_ADMIN) {
+			return errors.New("Has does not have CAP_BPF, or has more")
+		}
+		return nil
 	},
 }
 
 // raise sets capabilities, calls Raise, and expects the wanted effective capabilities in all threads.
-func raise(initial unix.CapUserData, want string) error {
-	if err := set(sets{initial}); err != nil {
+func raise(initial sets, want string) error {
+	if err := set(initial); err != nil {
 		return fmt.Errorf("setting %+v: %w", initial, err)
 	}
 	if err := Raise(); err != nil {
@@ -100,6 +110,6 @@ func privileged() *syscall.SysProcAttr {
 		Cloneflags:  unix.CLONE_NEWUSER,
 		UidMappings: []syscall.SysProcIDMap{{ContainerID: os.Geteuid(), HostID: os.Geteuid(), Size: 1}},
 		GidMappings: []syscall.SysProcIDMap{{ContainerID: os.Getegid(), HostID: os.Getegid(), Size: 1}},
-		AmbientCaps: []uintptr{unix.CAP_NET_ADMIN, unix.CAP_NET_RAW},
+		AmbientCaps: []uintptr{unix.CAP_NET_ADMIN, unix.CAP_NET_RAW, unix.CAP_BPF, unix.CAP_PERFMON},
 	}
 }

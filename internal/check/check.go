@@ -12,6 +12,7 @@ import (
 	"strconv"
 
 	"github.com/arpfabric/arpfabric/config"
+	"github.com/arpfabric/arpfabric/internal/datapath/choice"
 	"github.com/arpfabric/arpfabric/internal/fabric"
 	"github.com/arpfabric/arpfabric/internal/page"
 	"github.com/arpfabric/arpfabric/internal/source"
@@ -22,6 +23,10 @@ type Result struct {
 	File     string          `json:"file"` // as named on the command line; - for standard input
 	Networks []Network       `json:"networks"`
 	Problems config.Problems `json:"problems"`
+
+	// Datapath is how a fabric that this user starts now on this machine would answer guests. It is absent if the machine has
+	// none of the configuration's interfaces.
+	Datapath *Datapath `json:"datapath,omitempty"`
 
 	// Warnings says what of the configuration, beside its networks, this machine lacks. It is absent if there is nothing.
 	Warnings []string `json:"warnings,omitempty"`
@@ -55,6 +60,12 @@ type Source struct {
 	Error string `json:"error,omitempty"`
 }
 
+// Datapath is how guests are answered, and their frames forwarded.
+type Datapath struct {
+	InForce string `json:"in_force"`     // kernel (eBPF programs, as far as they can) or user (the fabric itself)
+	Why     string `json:"why,omitzero"` // why it is not kernel; absent if it is
+}
+
 // File checks a file, a pipe, or standard input if the path is [config.Stdin].
 func File(path string) Result {
 	r := Result{File: path, Networks: []Network{}, Problems: config.Problems{}}
@@ -77,6 +88,9 @@ func File(path string) Result {
 		}
 	}
 	r.Warnings = append(groupWarnings(cfg.API), pageWarnings(cfg.Page)...)
+	if findings != nil {
+		r.checkDatapath(cfg.Datapath)
+	}
 	for _, warning := range r.Warnings {
 		r.lines = append(r.lines, "warning: "+warning)
 	}
@@ -103,6 +117,22 @@ func (s Source) summary() string {
 		return fmt.Sprintf("warning: the source %s of %s can't be read here: %s", s.Kind, s.Of, s.Error)
 	}
 	return fmt.Sprintf("source %s of %s, bindings now: %d", s.Kind, s.Of, s.Bindings)
+}
+
+// checkDatapath says which datapath this machine can have. Where it is not the one that is configured, this is a warning,
+// because another user may have the privileges.
+func (r *Result) checkDatapath(wanted config.Datapath) {
+	c, err := choice.Of(wanted)
+	if err != nil {
+		r.Warnings = append(r.Warnings, err.Error())
+		return
+	}
+	r.Datapath = &Datapath{InForce: string(c.InForce), Why: c.Why}
+	line := "datapath " + r.Datapath.InForce
+	if c.Why != "" {
+		line += ": " + c.Why
+	}
+	r.lines = append(r.lines, line)
 }
 
 // Wrong is the result for a configuration with problems.

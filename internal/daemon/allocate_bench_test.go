@@ -69,7 +69,7 @@ func startAllocating(b *testing.B, bindings int) *api.Client {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- daemon.Run(ctx, filepath.Join(dir, "arpfabric.yaml")) }()
+	go func() { ended <- daemon.Run(ctx, filepath.Join(dir, "arpfabric.yaml"), "") }()
 	b.Cleanup(func() {
 		cancel()
 		if err := <-ended; err != nil {

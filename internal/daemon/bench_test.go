@@ -128,7 +128,7 @@ func startBench(b *testing.B) (guest *lab.Guest, socket string) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- daemon.Run(ctx, path) }()
+	go func() { ended <- daemon.Run(ctx, path, "") }()
 	b.Cleanup(func() {
 		cancel()
 		if err := <-ended; err != nil {

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"net"
@@ -13,6 +14,8 @@ import (
 	"github.com/arpfabric/arpfabric/config"
 	"github.com/arpfabric/arpfabric/internal/api"
 	"github.com/arpfabric/arpfabric/internal/daemon/systemd"
+	"github.com/arpfabric/arpfabric/internal/datapath/bpf"
+	"github.com/arpfabric/arpfabric/internal/datapath/choice"
 	"github.com/arpfabric/arpfabric/internal/datapath/nft"
 	"github.com/arpfabric/arpfabric/internal/fabric"
 	"github.com/arpfabric/arpfabric/internal/reload"
@@ -24,6 +27,7 @@ import (
 type daemon struct {
 	log         *slog.Logger
 	fabric      *fabric.Fabric
+	datapath    choice.Choice
 	reloader    *reload.Reloader
 	allocations *allocations
 	started     time.Time
@@ -31,8 +35,9 @@ type daemon struct {
 }
 
 // Run runs the fabric of a configuration in this network namespace until ctx ends, and returns nil then. It reads the
-// configuration at path by [config.LoadOnce], and reloads it by [config.Load]. The log goes to standard error.
-func Run(ctx context.Context, path string) error {
+// configuration at path by [config.LoadOnce], and reloads it by [config.Load]. If datapath is not "", it comes before that of
+// the configuration. The log goes to standard error.
+func Run(ctx context.Context, path string, datapath config.Datapath) error {
 	// First: SIGHUP would end the process otherwise, and one that arrives during the start must lead to a reload after it.
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, unix.SIGHUP)
@@ -45,28 +50,26 @@ func Run(ctx context.Context, path string) error {
 	log, end := openLog(cfg.Log, os.Stderr)
 	defer end()
 	signal.Ignore(unix.SIGPIPE) // the reader of the log may exit; guests still need answers
-	return serve(ctx, cfg, log, started, hangups, func() {})
+	d, err := newDaemon(cfg, cmp.Or(datapath, cfg.Datapath), log, started)
+	if err != nil {
+		return err
+	}
+	return d.run(ctx, cfg, hangups, func() {})
 }
 
 // Serve is like Run, for a program that has other uses for the process and its signals. It calls ready when the networks
 // are guarded and the API answers.
 func Serve(ctx context.Context, cfg *config.Config, log *slog.Logger, ready func()) error {
-	return serve(ctx, cfg, log, time.Now(), nil, ready)
-}
-
-func serve(
-	ctx context.Context, cfg *config.Config, log *slog.Logger, started time.Time, signals <-chan os.Signal, ready func(),
-) error {
-	d, err := newDaemon(cfg, log, started)
+	d, err := newDaemon(cfg, cfg.Datapath, log, time.Now())
 	if err != nil {
 		return err
 	}
-	defer d.allocations.close()
-	return d.run(ctx, cfg, signals, ready)
+	return d.run(ctx, cfg, nil, ready)
 }
 
 // run runs the daemon of cfg until ctx ends. It reloads at each signal.
 func (d *daemon) run(ctx context.Context, cfg *config.Config, signals <-chan os.Signal, ready func()) error {
+	defer d.allocations.close()
 	manager := systemd.New(d.log)
 	d.reloader.Notify(manager.Reloading, func(inForce *config.Config, err error) {
 		d.forgetDetached(inForce)
@@ -95,6 +98,7 @@ func (d *daemon) run(ctx context.Context, cfg *config.Config, signals <-chan os.
 		tasks.Go(func() error { d.serveMetrics(ctx, cfg.Metrics); return nil })
 		tasks.Go(func() error { d.keepViolations(ctx, violationsFile(cfg.API)); return nil })
 		tasks.Go(func() error { manager.KeepAlive(ctx, d.fabric.Alive); return nil })
+		d.logDatapath()
 		manager.Ready(d.fabric.Config())
 		ready()
 		d.reloader.Run(ctx, signals)
@@ -105,27 +109,39 @@ func (d *daemon) run(ctx context.Context, cfg *config.Config, signals <-chan os.
 }
 
 // newDaemon makes a daemon of a configuration, with the allocations of its store.
-func newDaemon(cfg *config.Config, log *slog.Logger, started time.Time) (*daemon, error) {
+func newDaemon(cfg *config.Config, datapath config.Datapath, log *slog.Logger, started time.Time) (*daemon, error) {
+	chosen, err := choice.Of(datapath)
+	if err != nil {
+		return nil, err
+	}
 	a := newAllocations(log, cfg.Store)
 	m, err := a.merge(context.Background(), cfg)
 	if err != nil {
 		a.close()
 		return nil, err
 	}
-	f := fabric.New(m.config, log, nft.New())
+	f := fabric.New(m.config, log, chosen.New())
 	a.fabric = f
 	a.take(m)
 	return &daemon{
-		log: log, fabric: f, allocations: a, reloader: reload.New(log, cfg, started, a.reload), started: started,
+		log: log, fabric: f, datapath: chosen, allocations: a, reloader: reload.New(log, cfg, started, a.reload), started: started,
 	}, nil
 }
 
 // Release removes the guard that a stopped fabric has left: see [fabric.Release].
-func Release() (removed []string, err error) { return fabric.Release(nft.New()) }
+func Release() (removed []string, err error) { return fabric.Release(bpf.Off(nft.New())) }
 
 // gcPercent limits garbage to a fifth of the live memory, most of which is the registry. The collector rarely runs, as
 // only loading a registry makes much garbage.
 const gcPercent = 20
+
+func (d *daemon) logDatapath() {
+	attributes := []any{"in_force", d.datapath.InForce}
+	if d.datapath.Why != "" {
+		attributes = append(attributes, "why", d.datapath.Why)
+	}
+	d.log.Info("datapath", attributes...)
+}
 
 // openAPI opens the socket of the API, and returns nil if the configuration has none. It only logs an error: guests
 // need answers also without the API.

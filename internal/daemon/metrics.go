@@ -33,6 +33,7 @@ func (d *daemon) snapshot() metrics.Snapshot {
 	}
 	return metrics.Snapshot{
 		Build:     build.Read(),
+		Datapath:  d.datapath.InForce,
 		Networks:  networks,
 		Sources:   states,
 		Ports:     d.fabric.Counts(),

@@ -27,6 +27,7 @@ func (d *daemon) Status() api.Status {
 		Version: build.Read().Version, PID: os.Getpid(), Started: d.started,
 		Configuration: d.configuration(),
 		Networks:      d.networks(ports),
+		Datapath:      api.Datapath{InForce: string(d.datapath.InForce), Why: d.datapath.Why},
 		Guard:         api.Guard{Reinstalled: troubles.Reinstalled},
 		Store:         d.allocations.status(),
 		Page:          d.page.Load(),

@@ -77,7 +77,7 @@ func (h happening) String() string {
 }
 
 // runAllocation runs the acts with the whole daemon, and prints what happens.
-func (t testbed) runAllocation(ctx context.Context, out io.Writer) error {
+func (t testbed) runAllocation(ctx context.Context, out io.Writer, datapath config.Datapath) error {
 	printTitle(out, "Allocation. web joins the bridge, and gets an address while the fabric runs")
 	g, err := lab.AddGuest(web)
 	if err != nil {
@@ -90,7 +90,7 @@ func (t testbed) runAllocation(ctx context.Context, out io.Writer) error {
 	}
 	defer all.close()
 	var got []happening
-	err = withDaemon(ctx, slog.New(slog.DiscardHandler), func(ctx context.Context) (err error) {
+	err = withDaemon(ctx, datapath, slog.New(slog.DiscardHandler), func(ctx context.Context) (err error) {
 		got, err = all.runActs(ctx)
 		return err
 	})

@@ -30,7 +30,7 @@ func TestMain(m *testing.M) { os.Exit(labtest.RunTests(m)) }
 func TestRun(t *testing.T) {
 	const golden = "testdata/report.txt"
 	var out bytes.Buffer
-	if err := Run(t.Context(), &out); err != nil {
+	if err := Run(t.Context(), config.DatapathAuto, &out); err != nil {
 		t.Fatalf("%v\n%s", err, &out)
 	}
 	got := regexp.MustCompile(`(?m)^ +\d+\.\d{3} `).ReplaceAllLiteralString(out.String(), "     0.000 ")
@@ -61,7 +61,7 @@ func (c canceller) Write(p []byte) (int, error) {
 
 func TestRunIsInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	if err := Run(ctx, canceller{io.Discard, cancel}); !errors.Is(err, errInterrupted) {
+	if err := Run(ctx, config.DatapathAuto, canceller{io.Discard, cancel}); !errors.Is(err, errInterrupted) {
 		t.Errorf("got error %v, want %v", err, errInterrupted)
 	}
 	again, err := newTestbed()
@@ -88,7 +88,7 @@ exit 3
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
-	if err := Shell(t.Context(), &out); err != nil {
+	if err := Shell(t.Context(), config.DatapathAuto, &out); err != nil {
 		t.Fatal(err)
 	}
 	if want := "\n    app  "; !strings.Contains(out.String(), want) {

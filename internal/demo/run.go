@@ -23,18 +23,18 @@ var errInterrupted = errors.New("interrupted")
 
 // Run runs the scenario in both modes and prints a report to out. Its error lists the differences from the correct
 // result.
-func Run(ctx context.Context, out io.Writer) error {
+func Run(ctx context.Context, datapath config.Datapath, out io.Writer) error {
 	t, err := newTestbed()
 	if err != nil {
 		return err
 	}
 	defer t.remove()
 	printIntroduction(out)
-	vpc, err := t.runAndPrint(ctx, out, config.VPC)
+	vpc, err := t.runAndPrint(ctx, out, config.VPC, datapath)
 	if err != nil {
 		return err
 	}
-	classic, err := t.runAndPrint(ctx, out, config.Classic)
+	classic, err := t.runAndPrint(ctx, out, config.Classic, datapath)
 	if err != nil {
 		return err
 	}
@@ -42,16 +42,16 @@ func Run(ctx context.Context, out io.Writer) error {
 	if err := check(vpc, classic); err != nil {
 		return err
 	}
-	if err := t.runAllocation(ctx, out); err != nil {
+	if err := t.runAllocation(ctx, out, datapath); err != nil {
 		return err
 	}
 	printSuccess(out)
 	return nil
 }
 
-func (t testbed) runAndPrint(ctx context.Context, out io.Writer, mode config.Mode) (result, error) {
+func (t testbed) runAndPrint(ctx context.Context, out io.Writer, mode config.Mode, datapath config.Datapath) (result, error) {
 	printMode(out, mode)
-	r, err := t.run(ctx, mode)
+	r, err := t.run(ctx, mode, datapath)
 	if ctx.Err() != nil {
 		return result{}, errInterrupted
 	}
@@ -63,7 +63,7 @@ func (t testbed) runAndPrint(ctx context.Context, out io.Writer, mode config.Mod
 }
 
 // run runs the scenario in one mode, with a fabric of its own.
-func (t testbed) run(ctx context.Context, mode config.Mode) (r result, err error) {
+func (t testbed) run(ctx context.Context, mode config.Mode, datapath config.Datapath) (r result, err error) {
 	// Before the fabric starts, so that no frame of the start is missed.
 	captures, err := t.capture()
 	if err != nil {
@@ -71,7 +71,7 @@ func (t testbed) run(ctx context.Context, mode config.Mode) (r result, err error
 	}
 	defer captures.close()
 	log := slog.New(slog.DiscardHandler)
-	err = withFabric(ctx, mode, log, func(ctx context.Context, f *fabric.Fabric) (err error) {
+	err = withFabric(ctx, mode, datapath, log, func(ctx context.Context, f *fabric.Fabric) (err error) {
 		r, err = captures.run(ctx, mode, f)
 		return err
 	})

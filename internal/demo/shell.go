@@ -16,6 +16,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/arpfabric/arpfabric/config"
 	"github.com/arpfabric/arpfabric/internal/lab"
 	"golang.org/x/sys/unix"
 )
@@ -37,7 +38,7 @@ The fabric's configuration is %s. When you change it, the fabric loads it at onc
 
 // Shell runs the user's shell on the testbed, with the fabric in vpc mode, and returns when the shell ends. It kills
 // the processes that the shell has left in the background.
-func Shell(ctx context.Context, out io.Writer) error {
+func Shell(ctx context.Context, datapath config.Datapath, out io.Writer) error {
 	ctx, stop := signal.NotifyContext(ctx, unix.SIGHUP) // the terminal was closed
 	defer stop()
 	t, err := newTestbed()
@@ -54,7 +55,7 @@ func Shell(ctx context.Context, out io.Writer) error {
 	if err := writeTools(); err != nil {
 		return err
 	}
-	err = withDaemon(ctx, logger, func(ctx context.Context) error {
+	err = withDaemon(ctx, datapath, logger, func(ctx context.Context) error {
 		fmt.Fprintf(out, welcome, logPath, configPath)
 		return runShell(ctx)
 	})

@@ -9,7 +9,7 @@ import (
 
 	"github.com/arpfabric/arpfabric/config"
 	"github.com/arpfabric/arpfabric/internal/daemon"
-	"github.com/arpfabric/arpfabric/internal/datapath/nft"
+	"github.com/arpfabric/arpfabric/internal/datapath/choice"
 	"github.com/arpfabric/arpfabric/internal/fabric"
 	"github.com/arpfabric/arpfabric/internal/lab"
 	"golang.org/x/sync/errgroup"
@@ -45,18 +45,24 @@ func (t testbed) remove() error {
 }
 
 // withFabric runs the fabric on the bridge, in a mode, until do returns. The context of do ends if the fabric fails.
-func withFabric(ctx context.Context, mode config.Mode, log *slog.Logger, do func(context.Context, *fabric.Fabric) error) error {
+func withFabric(
+	ctx context.Context, mode config.Mode, datapath config.Datapath, log *slog.Logger, do func(context.Context, *fabric.Fabric) error,
+) error {
 	cfg, err := configure(fmt.Sprintf(configuration, mode))
 	if err != nil {
 		return err
 	}
-	running := fabric.New(cfg, log, nft.New())
+	chosen, err := choice.Of(datapath)
+	if err != nil {
+		return err
+	}
+	running := fabric.New(cfg, log, chosen.New())
 	return beside(ctx, running.Run, running.Ready(), func(ctx context.Context) error { return do(ctx, running) })
 }
 
 // withDaemon does the same with the whole daemon, in mode vpc.
-func withDaemon(ctx context.Context, log *slog.Logger, do func(context.Context) error) error {
-	cfg, err := configure(fmt.Sprintf(labStore+configuration, config.VPC))
+func withDaemon(ctx context.Context, datapath config.Datapath, log *slog.Logger, do func(context.Context) error) error {
+	cfg, err := configure(fmt.Sprintf("datapath: %s\n"+labStore+configuration, datapath, config.VPC))
 	if err != nil {
 		return err
 	}

@@ -15,7 +15,7 @@ import (
 func newDatapath(t testing.TB) datapath.Datapath {
 	t.Helper()
 	if os.Getenv("ARPFABRIC_TEST_DATAPATH") != "user" {
-		if bpf.Available() == nil {
+		if len(bpf.Missing()) == 0 {
 			return bpf.New(nft.New())
 		}
 	}

@@ -137,17 +137,17 @@ func (f *Fabric) Findings() map[string][]string {
 }
 
 // Inspect returns, by network, the differences between this machine and a configuration, as messages, as a fabric that
-// starts now would find them. It returns none if the machine has none of the configuration's interfaces: then the
+// starts now would find them. It returns nil if the machine has none of the configuration's interfaces: then the
 // configuration is another machine's.
 func Inspect(c *config.Config) (map[string][]string, error) {
 	s, err := link.ReadSnapshot()
 	if err != nil {
 		return nil, err
 	}
-	all := map[string][]string{}
 	if !slices.ContainsFunc(c.Networks, func(n config.Network) bool { return hasInterfaceOf(n.Attach, s) }) {
-		return all, nil
+		return nil, nil
 	}
+	all := map[string][]string{}
 	var networks []*network
 	for _, n := range c.Networks {
 		networks = append(networks, newNetwork(n))

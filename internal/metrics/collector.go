@@ -32,6 +32,8 @@ var (
 	buildInfo = gauge("build_info", "Version, revision and Go version of the build; always 1.",
 		"version", "revision", "goversion")
 
+	datapathInfo = gauge("datapath_info", "Datapath that is in force, kernel or user; always 1.", "in_force")
+
 	networkInfo = gauge("network_info", "Attachment, mode and guard of a network; always 1.",
 		"network", "mode", "attach", "guard")
 	ports    = gauge("ports", "Current guest ports of a network.", "network")
@@ -87,7 +89,7 @@ var (
 )
 
 var allMetrics = []metric{
-	buildInfo, networkInfo, ports, bindings, sourceBindings, sourceOK, frames, refused, violationFrames, answerDuration,
+	buildInfo, datapathInfo, networkInfo, ports, bindings, sourceBindings, sourceOK, frames, refused, violationFrames, answerDuration,
 	reinstalls, frameLosses, eventLosses, strays, records, forgotten,
 	generation, reloaded, reloadOK, failures, etcdUsable, etcdCurrent,
 }
@@ -106,6 +108,7 @@ func (c collector) Describe(to chan<- *prometheus.Desc) {
 func (c collector) Collect(to chan<- prometheus.Metric) {
 	f, s := c.read(), sink(to)
 	s.send(buildInfo, 1, f.Build.Version, f.Build.Revision, f.Build.Go)
+	s.send(datapathInfo, 1, string(f.Datapath))
 	s.sendNetworks(f.Networks, f.Ports)
 	s.sendSources(f.Networks, f.Sources)
 	s.sendPorts(f.Ports)

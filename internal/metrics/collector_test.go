@@ -38,7 +38,8 @@ func sample(t *testing.T) Snapshot {
 	registry, err := registry.New(slices.Values([]registry.Binding{binding}))
 	labtest.Must(t, err)
 	return Snapshot{
-		Build: build.Info{Version: "v1.2.3", Revision: "abc", Go: "go1.26"},
+		Build:    build.Info{Version: "v1.2.3", Revision: "abc", Go: "go1.26"},
+		Datapath: config.DatapathKernel,
 		Networks: []config.Network{
 			{
 				Name: "lab", Mode: config.VPC, Attach: config.Attachment{Bridge: "br0"},
@@ -96,6 +97,7 @@ arpfabric_config_generation 8
 arpfabric_config_last_reload_success_timestamp_seconds 1.6000000005e+09
 arpfabric_config_last_reload_successful 0
 arpfabric_config_reload_failures_total 9
+arpfabric_datapath_info{in_force="kernel"} 1
 arpfabric_etcd_current_timestamp_seconds 1.600000001e+09
 arpfabric_etcd_usable 0
 arpfabric_event_losses_total 3

@@ -12,6 +12,7 @@ import (
 // Snapshot has the values to export, as of one moment.
 type Snapshot struct {
 	Build     build.Info
+	Datapath  config.Datapath           // in force
 	Networks  []config.Network          // of the configuration that is in force
 	Sources   map[string][]source.State // by network, in the order of its sources
 	Ports     []fabric.PortCounts       // of all networks; the pair of network and port is unique

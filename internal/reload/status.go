@@ -56,7 +56,7 @@ func needRestart(current, next *config.Config) []string {
 	}{
 		{"api", next.API != current.API}, {"metrics", next.Metrics != current.Metrics}, {"page", next.Page != current.Page},
 		{"log", next.Log != current.Log},
-		{"store", !next.Store.IsSame(current.Store)},
+		{"store", !next.Store.IsSame(current.Store)}, {"datapath", next.Datapath != current.Datapath},
 	} {
 		if key.changed {
 			keys = append(keys, key.name)

@@ -28,6 +28,9 @@ func (o *Output) Status(s api.Status, now time.Time) error {
 	if err := o.needRestart(c); err != nil {
 		return err
 	}
+	if s.Datapath.InForce != "" { // a fabric of an earlier version has none
+		fmt.Fprintln(o.w, datapath(s.Datapath))
+	}
 	if s.Store != nil {
 		o.store(*s.Store, now)
 	}
@@ -104,6 +107,14 @@ func (o *Output) store(s api.Store, now time.Time) {
 	default:
 		fmt.Fprintf(o.w, "etcd cannot be used; the allocations are those that it had %s ago: %s\n", age(now, *e.Current), e.Error)
 	}
+}
+
+// datapath returns "datapath kernel", or "datapath user: " and the reason why it is not kernel.
+func datapath(d api.Datapath) string {
+	if d.Why == "" {
+		return "datapath " + d.InForce
+	}
+	return fmt.Sprintf("datapath %s: %s", d.InForce, d.Why)
 }
 
 // Health writes the problems, or "ok" if there is none.

@@ -43,6 +43,7 @@ var (
 		Version: "v1.2.3", PID: 42, Started: ago(3 * time.Second),
 		Configuration: api.Configuration{Files: []string{"lab.yaml"}, Loaded: ago(2 * time.Second), Generation: 1},
 		Networks:      []api.Network{{Name: "lab", Mode: "vpc", Attach: "bridge br0", Guard: "full", Bindings: 3, Ports: 2}},
+		Datapath:      api.Datapath{InForce: "kernel"},
 	}
 	failedAt = ago(61 * time.Second)
 	busy     = api.Status{
@@ -56,8 +57,9 @@ var (
 			{Name: "lab", Mode: "vpc", Attach: "bridge br0 vlan 10 (uplink eth1)", Guard: "full", Bindings: 3, Ports: 12, Findings: []string{"the uplink eth1 is not a member of br0"}},
 			{Name: "late", Mode: "vpc", Attach: "bridge br7", Guard: "full", Bindings: 1, WaitsFor: "there is no bridge br7"},
 		},
-		Guard:   api.Guard{Reinstalled: 1},
-		Reasons: map[string]uint64{"unknown-target": 5, "answered": 1234567, "announcement": 5}, Refused: 17,
+		Datapath: api.Datapath{InForce: "user", Why: "kernel needs CAP_BPF"},
+		Guard:    api.Guard{Reinstalled: 1},
+		Reasons:  map[string]uint64{"unknown-target": 5, "answered": 1234567, "announcement": 5}, Refused: 17,
 		Store: &api.Store{Folder: "/var/lib/arpfabric", Allocations: 3},
 		Problems: []string{
 			"network lab: the uplink eth1 is not a member of br0", "network late has not started: there is no bridge br7",
@@ -91,6 +93,7 @@ func TestStatus(t *testing.T) {
 	}{
 		{"quiet", quiet, `arpfabric v1.2.3, process 42, up 3s
 configuration 1, loaded 2s ago from lab.yaml
+datapath kernel
 
 NETWORK  MODE  ATTACHED TO  GUARD  BINDINGS  PORTS
 lab      vpc   bridge br0   full   3         2
@@ -102,6 +105,7 @@ configuration 7, loaded 3h0m ago from lab.yaml, lab.ethers
 the last reload failed 1m1s ago; the previous configuration is in force:
   lab.yaml:3: networks: what is wrong
   lab.yaml:4: networks: and more
+datapath user: kernel needs CAP_BPF
 store /var/lib/arpfabric, allocations: 3
 
 NETWORK  MODE     ATTACHED TO                       GUARD  BINDINGS  PORTS

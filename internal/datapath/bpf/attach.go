@@ -90,7 +90,7 @@ func attach(port uint32, at place, p *ebpf.Program) error {
 			LinkIndex: int(port), Handle: at.qdisc, Parent: netlink.HANDLE_INGRESS,
 		}})
 		if err != nil && !errors.Is(err, unix.EEXIST) {
-			return fmt.Errorf("adding a qdisc for ingress to the port with ifindex %d: %w", port, err)
+			return attachError(port, err, "the qdisc ingress (sch_ingress)")
 		}
 	}
 	err := netlink.FilterReplace(&netlink.BpfFilter{
@@ -100,9 +100,20 @@ func attach(port uint32, at place, p *ebpf.Program) error {
 		Fd: p.FD(), Name: programName, DirectAction: true,
 	})
 	if err != nil {
-		return fmt.Errorf("attaching the eBPF program to the port with ifindex %d: %w", port, err)
+		return attachError(port, err, "the classifier for eBPF (cls_bpf)")
 	}
 	return nil
+}
+
+// attachError says which module the kernel lacks, or returns nil if the port is gone.
+func attachError(port uint32, err error, module string) error {
+	switch {
+	case errors.Is(err, unix.ENODEV):
+		return nil
+	case errors.Is(err, unix.ENOENT):
+		return fmt.Errorf("attaching the eBPF program: this kernel has no module for %s", module)
+	}
+	return fmt.Errorf("attaching the eBPF program to the port with ifindex %d: %w", port, err)
 }
 
 // attachAll attaches a program to the ports that lack it, and removes what is attached elsewhere.
@@ -112,9 +123,7 @@ func attachAll(p *ebpf.Program, id ebpf.ProgramID, ports map[uint32]guardPort, f
 		if found[index].has(id) {
 			continue
 		}
-		if err := attach(index, found[index], p); !isGone(err) {
-			problems = append(problems, err)
-		}
+		problems = append(problems, attach(index, found[index], p))
 	}
 	return errors.Join(append(problems, detachAll(ports, found))...)
 }
