@@ -27,7 +27,7 @@ func (p *plugin) networkIn(s api.Status) (api.Network, *types.Error) {
 }
 
 // portTimeout is how long a port may take to be guarded.
-const portTimeout = 10 * time.Second
+const portTimeout = 30 * time.Second
 
 // awaitPort waits until the fabric guards a port of its network. If port is "", it waits for the network.
 func (p *plugin) awaitPort(ctx context.Context, port string) error {
