@@ -129,6 +129,7 @@ losses of kernel messages, after which arpfabric read the whole state again: 6
 `},
 		{"sources", sourced(), `arpfabric v1.2.3, process 42, up 3s
 configuration 1, loaded 2s ago from lab.yaml
+datapath kernel
 
 NETWORK  MODE  ATTACHED TO  GUARD  BINDINGS  PORTS
 lab      vpc   bridge br0   full   8         2
