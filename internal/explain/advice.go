@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/arpfabric/arpfabric/config"
 	"github.com/arpfabric/arpfabric/internal/store"
 	"github.com/arpfabric/arpfabric/responder"
 	"github.com/arpfabric/arpfabric/responder/registry"
@@ -134,7 +135,15 @@ func (d *decision) giveMAC(b *registry.Binding) string {
 	if isAllocation(b) {
 		return fmt.Sprintf("change the MAC of the allocation to %s with a %s, if the address belongs to the sender", d.sender.MAC, d.put(b))
 	}
+	if d.isOfSource(b) {
+		return fmt.Sprintf("let the sender get an address of its own as others do: %s gives this one to %s", b.Origin, b.MAC)
+	}
 	return fmt.Sprintf("write the MAC %s in %s, if the address belongs to the sender", d.sender.MAC, b.Origin)
+}
+
+// isOfSource reports whether a binding is of a source, such as a DHCP server's lease: nobody is to write in its file.
+func (d *decision) isOfSource(b *registry.Binding) bool {
+	return slices.ContainsFunc(d.Network.Sources, func(s config.Source) bool { return s.IsOrigin(b.Origin.Source) })
 }
 
 // moveAllocation returns the advice to allocate an address again with another port, or with none for "".

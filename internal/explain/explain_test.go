@@ -239,6 +239,10 @@ var questions = []question{
 		name: "dhcp-client-open", reason: responder.DHCPClient,
 		asked: by("vnet6", "leased", "IP 0.0.0.0.68 > 255.255.255.255.67: UDP, length 300 from 02:00:09:de:54:a8"),
 	},
+	{
+		name: "unregistered-sender-sources", reason: responder.UnregisteredSender,
+		asked: by("vnet6", "leased", "who-has 10.249.0.1 tell 10.249.0.2, length 28 from 02:00:09:de:54:a8"),
+	},
 	{name: "ipv6", reason: responder.IPv6, asked: by("vnet2", "", "IP6 fe80::1 > ff02::2"+web)},
 	{
 		name: "ipv6-passes", reason: responder.IPv6,
@@ -634,5 +638,25 @@ func TestAllocationAdvice(t *testing.T) {
 		if !slices.Contains(x.Change, want) {
 			t.Errorf("%s: %q", frame, x.Change)
 		}
+	}
+}
+
+// TestLeaseAdvice checks that nobody is told to write in a server's leases.
+func TestLeaseAdvice(t *testing.T) {
+	addr := netip.MustParseAddr("10.239.0.2")
+	leased := registry.Binding{
+		First: addr, Last: addr, MAC: registry.MAC{2, 0, 2, 0xde, 0x54, 0xa8}, Origin: registry.Origin{Source: "/leases", Line: 3},
+	}
+	r, err := registry.New(slices.Values([]registry.Binding{leased}))
+	labtest.Must(t, err)
+	networks := []config.Network{{
+		Name: "lab", Mode: config.VPC, Guard: config.GuardFull, Registry: r, Sources: []config.Source{{Kind: config.DnsmasqLeases, Of: "/leases"}},
+		Attach: config.Attachment{Kind: config.AttachBridge, Bridge: "br0"},
+	}}
+	x, err := by("vnet2", "lab", "who-has 10.239.0.1 tell 10.239.0.2 from 02:00:03:de:54:a8").Answer(networks)
+	labtest.Must(t, err)
+	want := "let the sender get an address of its own as others do: /leases:3 gives this one to 02:00:02:de:54:a8"
+	if !slices.Contains(x.Change, want) || len(x.Notes) != 0 {
+		t.Errorf("%q, notes %q", x.Change, x.Notes)
 	}
 }

@@ -52,7 +52,32 @@ func (d *decision) notes() []string {
 	add(!isARP && d.Kind == responder.Host && reason == responder.NotARP && noHost,
 		"with another MAC than the host's own, IPv4 passes only to one guest, and from an address that is bound to that MAC; "+
 			"the host's MAC is unknown here")
+	add(d.lacksBinding() && d.hasUnreadSources(),
+		"no binding here is of the network's sources: `explain --config` does not read them; without --config, the running fabric is asked")
 	return notes
+}
+
+// lacksBinding reports whether the frame is dropped because there is no binding.
+func (d *decision) lacksBinding() bool {
+	switch d.row().Reason {
+	case responder.UnregisteredSender, responder.UnregisteredSource, responder.UnregisteredMAC, responder.UnknownTarget,
+		responder.UnknownDestination:
+		return d.Verdict.Action == responder.Drop && d.row().Binding == nil
+	}
+	return false
+}
+
+// hasUnreadSources reports whether the network has sources, and none of its bindings is of one.
+func (d *decision) hasUnreadSources() bool {
+	if len(d.Network.Sources) == 0 {
+		return false
+	}
+	for b := range d.Network.Registry.All() {
+		if d.isOfSource(&b) {
+			return false
+		}
+	}
+	return true
 }
 
 // isARP reports whether the decision table for ARP decided.

@@ -112,3 +112,27 @@ func lines(p api.Plan) (all []string) {
 	}
 	return all
 }
+
+// TestSources keeps the bindings in force of sources that stay.
+func TestSources(t *testing.T) {
+	leased := binding("10.239.0.50", "02:00:0c:de:54:a8", "", api.FromDnsmasqLeases)
+	leased.Origin = "/leases:1"
+	elsewhere := binding("10.239.0.51", "02:00:0d:de:54:a8", "", api.FromDnsmasqLeases)
+	elsewhere.Origin = "/others:1"
+	before := plan.Running{
+		Networks: running.Networks[:1],
+		Bindings: map[string][]api.NetworkBinding{"lab": {running.Bindings["lab"][0], leased, elsewhere}},
+	}
+	next, err := config.Load(labtest.TempFile(t, "lab.yaml", `
+networks:
+  lab:
+    attach: {bridge: br0}
+    registry: {10.239.0.1: "02:00:00:de:54:a8"}
+    sources: [{dnsmasq_leases: /leases}]
+`))
+	labtest.Must(t, err)
+	p := plan.Compare(next, before)
+	if len(p.Networks) != 1 || len(p.Networks[0].Added) != 0 || len(p.Networks[0].Removed) != 1 || p.Networks[0].Removed[0].Origin != "/others:1" {
+		t.Errorf("%+v", p)
+	}
+}
