@@ -27,7 +27,7 @@ import (
 type daemon struct {
 	log         *slog.Logger
 	fabric      *fabric.Fabric
-	datapath    choice.Choice
+	datapath    *choice.Datapath
 	reloader    *reload.Reloader
 	allocations *allocations
 	started     time.Time
@@ -120,11 +120,12 @@ func newDaemon(cfg *config.Config, datapath config.Datapath, log *slog.Logger, s
 		a.close()
 		return nil, err
 	}
-	f := fabric.New(m.config, log, chosen.New())
+	used := chosen.New()
+	f := fabric.New(m.config, log, used)
 	a.fabric = f
 	a.take(m)
 	return &daemon{
-		log: log, fabric: f, datapath: chosen, allocations: a, reloader: reload.New(log, cfg, started, a.reload), started: started,
+		log: log, fabric: f, datapath: used, allocations: a, reloader: reload.New(log, cfg, started, a.reload), started: started,
 	}, nil
 }
 
@@ -136,9 +137,10 @@ func Release() (removed []string, err error) { return fabric.Release(bpf.Off(nft
 const gcPercent = 20
 
 func (d *daemon) logDatapath() {
-	attributes := []any{"in_force", d.datapath.InForce}
-	if d.datapath.Why != "" {
-		attributes = append(attributes, "why", d.datapath.Why)
+	state := d.datapath.State()
+	attributes := []any{"in_force", state.InForce}
+	if state.Why != "" {
+		attributes = append(attributes, "why", state.Why)
 	}
 	d.log.Info("datapath", attributes...)
 }

@@ -33,7 +33,7 @@ func (d *daemon) snapshot() metrics.Snapshot {
 	}
 	return metrics.Snapshot{
 		Build:     build.Read(),
-		Datapath:  d.datapath.InForce,
+		Datapath:  d.datapath.State().InForce,
 		Networks:  networks,
 		Sources:   states,
 		Ports:     d.fabric.Counts(),

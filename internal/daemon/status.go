@@ -27,7 +27,7 @@ func (d *daemon) Status() api.Status {
 		Version: build.Read().Version, PID: os.Getpid(), Started: d.started,
 		Configuration: d.configuration(),
 		Networks:      d.networks(ports),
-		Datapath:      api.Datapath{InForce: string(d.datapath.InForce), Why: d.datapath.Why},
+		Datapath:      d.datapathState(),
 		Guard:         api.Guard{Reinstalled: troubles.Reinstalled},
 		Store:         d.allocations.status(),
 		Page:          d.page.Load(),
@@ -43,6 +43,11 @@ func (d *daemon) Status() api.Status {
 	}
 	s.Problems = api.ProblemsOf(s)
 	return s
+}
+
+func (d *daemon) datapathState() api.Datapath {
+	state := d.datapath.State()
+	return api.Datapath{InForce: string(state.InForce), Why: state.Why}
 }
 
 // addReasons adds the number of verdicts on a port's frames to counts by the name of their reason.

@@ -25,11 +25,11 @@ type Datapath struct {
 	have    contents // of the program's maps
 	plan    datapath.Plan
 	links   link.Snapshot // as they were when the plan was made
-	failure error         // why no program is attached
 	found   bool          // an earlier fabric's programs were attached before the first Apply
 	isFirst bool          // Apply has not been called
 
 	mu        sync.Mutex // for what several goroutines use
+	failure   error      // why no program is attached
 	running   *program   // the same as program
 	names     map[uint32]string
 	isWatched bool
@@ -68,7 +68,9 @@ func (d *Datapath) Apply(p datapath.Plan, s link.Snapshot) error {
 		d.found = isAnyAttached()
 	}
 	d.plan, d.links = p, s
-	if d.failure = d.accelerate(p, s); d.failure != nil {
+	failure := d.accelerate(p, s)
+	d.setFailure(failure)
+	if failure != nil {
 		return errors.Join(d.takeOff(), d.Datapath.Apply(p, s))
 	}
 	return d.Datapath.Apply(p, s)
@@ -185,7 +187,7 @@ func (d *Datapath) Intact(quick bool) []string {
 		return changed // as long as it can't find out
 	}
 	if err := d.followOthers(found); err != nil {
-		d.failure = err
+		d.setFailure(err)
 		return append(changed, part)
 	}
 	id := d.programID()
@@ -226,10 +228,23 @@ func (d *Datapath) programID() ebpf.ProgramID {
 // Warnings implements [datapath.Datapath].
 func (d *Datapath) Warnings() []string {
 	warnings := d.Datapath.Warnings()
-	if d.failure != nil {
-		warnings = append(warnings, fmt.Sprintf("the kernel does not answer by itself, so that the fabric answers all requests: %v", d.failure))
+	if err := d.Failure(); err != nil {
+		warnings = append(warnings, fmt.Sprintf("the kernel does not answer by itself, so that the fabric answers all requests: %v", err))
 	}
 	return warnings
+}
+
+// Failure returns why no program is attached although the plan wants one, or nil. Any goroutine may call it.
+func (d *Datapath) Failure() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.failure
+}
+
+func (d *Datapath) setFailure(err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.failure = err
 }
 
 // setRunning makes the program known to the methods that any goroutine may call.

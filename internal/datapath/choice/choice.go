@@ -34,10 +34,30 @@ func Of(wanted config.Datapath) (Choice, error) {
 	return Choice{config.DatapathUser, "kernel needs " + strings.Join(missing, " and ")}, nil
 }
 
+// A Datapath is that of a choice.
+type Datapath struct {
+	datapath.Datapath
+	chosen Choice
+	kernel *bpf.Datapath // the same as Datapath; nil if it is another one
+}
+
 // New returns a datapath of the choice. It does not change the kernel.
-func (c Choice) New() datapath.Datapath {
+func (c Choice) New() *Datapath {
 	if c.InForce == config.DatapathKernel {
-		return bpf.New(nft.New())
+		kernel := bpf.New(nft.New())
+		return &Datapath{kernel, c, kernel}
 	}
-	return bpf.Off(nft.New())
+	return &Datapath{bpf.Off(nft.New()), c, nil}
+}
+
+// State returns what is in force now: the kernel may turn out to lack something only when a program is to be attached. Any
+// goroutine may call it.
+func (d *Datapath) State() Choice {
+	if d.kernel == nil {
+		return d.chosen
+	}
+	if err := d.kernel.Failure(); err != nil {
+		return Choice{config.DatapathUser, err.Error()}
+	}
+	return d.chosen
 }
