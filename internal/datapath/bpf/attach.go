@@ -16,7 +16,7 @@ import (
 // processors at each port, so that 500 ports take some 7 s instead of 0.1 s.
 const (
 	programName = "arpfabric"
-	priority    = 0xbfff // after those of others, which begin with 1, or count down from 0xc000
+	priority    = 0xffff // after those of others: the kernel gives one without a priority 0xc000, or less
 	filterID    = 1
 )
 

@@ -32,11 +32,11 @@ func (n numbers) of(name string) uint32 {
 	return n[name]
 }
 
-// ownerOf returns a binding's owner. A port's number has 16 bits in the maps; there are fewer interfaces.
+// ownerOf returns a binding's owner.
 func (n numbers) ownerOf(b registry.Binding) guardOwner {
 	owner := guardOwner{Mac: b.MAC}
 	if b.Port != "" {
-		owner.Port = uint16(n.of(b.Port))
+		owner.Port = n.of(b.Port)
 	}
 	return owner
 }

@@ -128,12 +128,13 @@ func isFull(err error) bool { return errors.Is(err, unix.E2BIG) || errors.Is(err
 
 // takeOff removes the program from all ports. The datapath beneath then does everything.
 func (d *Datapath) takeOff() error {
-	err := Remove()
-	if d.program != nil {
-		err = errors.Join(err, d.program.Close())
-	}
+	taken := d.program
 	d.program, d.have = nil, contents{}
-	d.setRunning(contents{}, link.Snapshot{})
+	d.setRunning(contents{}, link.Snapshot{}) // before Close: other goroutines use the maps
+	err := Remove()
+	if taken != nil {
+		err = errors.Join(err, taken.Close())
+	}
 	return err
 }
 

@@ -13,7 +13,7 @@ import (
 // where others filter or watch what crosses the bridge.
 func directPorts(found map[uint32]place, s link.Snapshot) func(port string) bool {
 	settings, err := link.ReadMemberSettings()
-	if err != nil || hasLegacyEbtables() || hasOthersTables(nftables.TableFamilyBridge, nftables.TableFamilyNetdev) {
+	if err != nil || hasLegacyEbtables() || hasOthersTables(nftables.TableFamilyBridge, nftables.TableFamilyNetdev) || hasInetIngress() {
 		return func(string) bool { return false }
 	}
 	hasRulesForIP := hasLegacyIptables() || hasOthersTables(nftables.TableFamilyIPv4, nftables.TableFamilyINet)
@@ -65,4 +65,16 @@ func hasOthersTables(families ...nftables.TableFamily) bool {
 		}
 	}
 	return false
+}
+
+// hasInetIngress reports whether tables of the family inet have chains at the hook of netdev's. It returns true if it can't
+// find out.
+func hasInetIngress() bool {
+	const ingress = nftables.ChainHook(5) // NF_INET_INGRESS in linux/netfilter.h
+	c, err := nftables.New()
+	if err != nil {
+		return true
+	}
+	chains, err := c.ListChainsOfTableFamily(nftables.TableFamilyINet)
+	return err != nil || slices.ContainsFunc(chains, func(c *nftables.Chain) bool { return c.Hooknum != nil && *c.Hooknum == ingress })
 }

@@ -64,7 +64,8 @@ struct prefix {
 
 struct owner {
 	__u8  mac[ETH_ALEN];
-	__u16 port; // number of the only port that the owner may send from; 0 for any
+	__u16 unused;
+	__u32 port; // number of the only port that the owner may send from; 0 for any
 };
 
 struct guest {
@@ -169,6 +170,10 @@ struct {
 
 // Whether anybody wants to see the answered requests.
 volatile __u32 is_watched;
+
+// When frames no longer go past the bridge, as bpf_ktime_get_ns counts. The fabric puts it off for as long as it runs: a
+// fabric that was killed does not notice that a port has left the bridge, or that others filter what crosses it.
+volatile __u64 forwards_until;
 
 // RFC 826, for IPv4 over Ethernet.
 struct arp {
@@ -402,19 +407,24 @@ ALWAYS_INLINE int may_be_dhcp(struct __sk_buff *skb, const struct ip *ip)
 	return ports[1] == bpf_htons(67) || ports[1] == bpf_htons(68);
 }
 
+ALWAYS_INLINE int may_forward(const struct port *port)
+{
+	return port->flags & FORWARDS && bpf_ktime_get_ns() < forwards_until;
+}
+
 ALWAYS_INLINE int decide_ip(struct __sk_buff *skb, const struct port *port, const struct frame *f)
 {
 	const struct ip *ip = &f->ip;
 	__u32 header = (ip->version_and_length & 0xf) * 4, length = bpf_ntohs(ip->length);
-	if (!(port->flags & FORWARDS) || ip->version_and_length >> 4 != 4 || header < sizeof(*ip) ||
-	    length < header || ETH_HLEN + length > skb->len)
+	if (!may_forward(port) || ip->version_and_length >> 4 != 4 || header < sizeof(*ip) || length < header ||
+	    ETH_HLEN + length > skb->len)
 		return GO_ON;
 	if (!is_unicast(f->destination) || may_be_dhcp(skb, ip))
 		return GO_ON;
 	if (!is_at(port, f->source, skb->ifindex) || !is_sender(port, f->source, ip->source))
 		return GO_ON;
 	struct location *to = location_of(port->network, f->destination);
-	if (!to || !(to->flags & IS_DIRECT) || to->port == skb->ifindex || (skb->len > to->longest && !skb->gso_segs))
+	if (!to || !(to->flags & IS_DIRECT) || to->port == skb->ifindex || (skb->len > to->longest && !skb->gso_size))
 		return GO_ON;
 	if (to->flags & IS_GATEWAY) {
 		if (!can_be_source(ip->destination))

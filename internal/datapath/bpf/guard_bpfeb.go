@@ -59,9 +59,10 @@ const (
 )
 
 type guardOwner struct {
-	_    structs.HostLayout
-	Mac  [6]uint8
-	Port uint16
+	_      structs.HostLayout
+	Mac    [6]uint8
+	Unused uint16
+	Port   uint32
 }
 
 type guardPort struct {
@@ -92,17 +93,18 @@ type guardPrefix struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	guardMapBindings   = "bindings"
-	guardMapCounts     = "counts"
-	guardMapHost       = "host"
-	guardMapLimits     = "limits"
-	guardMapLocations  = "locations"
-	guardMapLost       = "lost"
-	guardMapPorts      = "ports"
-	guardMapRanges     = "ranges"
-	guardMapShown      = "shown"
-	guardProgArpfabric = "arpfabric"
-	guardVarIsWatched  = "is_watched"
+	guardMapBindings      = "bindings"
+	guardMapCounts        = "counts"
+	guardMapHost          = "host"
+	guardMapLimits        = "limits"
+	guardMapLocations     = "locations"
+	guardMapLost          = "lost"
+	guardMapPorts         = "ports"
+	guardMapRanges        = "ranges"
+	guardMapShown         = "shown"
+	guardProgArpfabric    = "arpfabric"
+	guardVarForwardsUntil = "forwards_until"
+	guardVarIsWatched     = "is_watched"
 )
 
 // loadGuard returns the embedded CollectionSpec for guard.
@@ -169,7 +171,8 @@ type guardMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type guardVariableSpecs struct {
-	IsWatched *ebpf.VariableSpec `ebpf:"is_watched"`
+	ForwardsUntil *ebpf.VariableSpec `ebpf:"forwards_until"`
+	IsWatched     *ebpf.VariableSpec `ebpf:"is_watched"`
 }
 
 // guardObjects contains all objects after they have been loaded into the kernel.
@@ -221,7 +224,8 @@ func (m *guardMaps) Close() error {
 //
 // It can be passed to loadGuardObjects or ebpf.CollectionSpec.LoadAndAssign.
 type guardVariables struct {
-	IsWatched *ebpf.Variable `ebpf:"is_watched"`
+	ForwardsUntil *ebpf.Variable `ebpf:"forwards_until"`
+	IsWatched     *ebpf.Variable `ebpf:"is_watched"`
 }
 
 // guardPrograms contains all programs after they have been loaded into the kernel.

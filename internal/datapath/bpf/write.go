@@ -5,13 +5,15 @@ import (
 	"fmt"
 	"iter"
 	"maps"
+	"time"
 
 	"github.com/arpfabric/arpfabric/responder/registry"
 	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
 )
 
-// write brings the maps from what they have to what is wanted. After an error, they have a part of both, and the program
-// has to be taken off the ports.
+// write brings the maps from what they have to what is wanted, and lets frames go past the bridge for a while. After an
+// error, the maps have a part of both, and the program has to be taken off the ports.
 func (p *program) write(have, want contents, ports numbers) error {
 	// What no longer holds goes first.
 	err := errors.Join(
@@ -32,7 +34,23 @@ func (p *program) write(have, want contents, ports numbers) error {
 		}
 		err = errors.Join(err, p.writeRegistry(number, before, r, ports))
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return p.forwardFor(longestUnchecked)
+}
+
+// longestUnchecked is how long frames go past the bridge if nobody checks whether they still may. The fabric calls Intact
+// every few seconds.
+const longestUnchecked = 20 * time.Second
+
+// forwardFor lets frames go past the bridge for some time from now.
+func (p *program) forwardFor(d time.Duration) error {
+	var now unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil { // the clock of bpf_ktime_get_ns
+		return err
+	}
+	return p.ForwardsUntil.Set(uint64(now.Nano() + d.Nanoseconds()))
 }
 
 // followPorts keeps a limit and counters for each port.
