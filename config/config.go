@@ -46,6 +46,7 @@ type Network struct {
 	Inform bool // announce to guests that an address has another MAC
 
 	Allocation Allocation
+	Overlay    Overlay
 
 	// PolicyOrigins has the place of each key of the policy that is written in the file. Other keys have their default.
 	PolicyOrigins map[string]registry.Origin
@@ -103,7 +104,7 @@ type Attachment struct {
 	Device  string   // the TAP, the interface, or the sidecar's interface; empty for AttachBridge
 	Bridge  string   // the bridge, or the bridge that the TAP is a member of; empty if there is none
 	VLAN    uint16   // for AttachBridge: the VLAN of guests' untagged frames; 0 for the whole bridge
-	Uplinks []string // for AttachBridge: the members that are uplinks
+	Uplinks []string // for AttachBridge: the members that are uplinks, with the device of the overlay
 }
 
 // InBridge reports whether guests are behind the members of a bridge.

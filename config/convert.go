@@ -34,6 +34,7 @@ func (r *report) convert(raw *rawConfig) *Config {
 	for _, name := range inFileOrder(raw.Networks) {
 		config.Networks = append(config.Networks, c.network(name, raw.Networks[name]))
 	}
+	c.checkOverlays(raw, config.Store)
 	config.Files, config.Digest = r.read, sha256.Sum256(r.digests)
 	slices.SortFunc(config.Networks, func(a, b Network) int { return cmp.Compare(a.Name, b.Name) })
 	return config
@@ -76,6 +77,7 @@ func (c *converter) network(name string, raw *rawNetwork) Network {
 
 		PolicyOrigins: c.policyOrigins(raw.Policy),
 	}
+	c.overlay(&n, raw)
 	if raw.Attach.hasNoGuard() {
 		c.refuseGuard(raw.Policy)
 		n.Guard, n.OnStop = GuardNone, Release

@@ -57,6 +57,7 @@ var formats = map[string]schema{
 		Minimum: 1, Maximum: 4094,
 		Pattern: `^0*` + vlanID + `$`,
 	},
+	"vni":    {Type: []string{"integer", "string"}, Minimum: 1, Maximum: highestVNI, Pattern: `^0*[1-9][0-9]{0,7}$`},
 	"socket": {Type: []string{"string"}, Pattern: `^(off|/.*)$`},
 	"group":  {Type: anyScalar, Pattern: groupName.String()},
 	"listen": {Type: []string{"string"}, Pattern: `^(off|.*:0*[1-9][0-9]{0,4})$`},
@@ -80,10 +81,11 @@ var rules = map[reflect.Type][]string{
 			"dependencies": {"user": ["password_file"], "password_file": ["user"]}
 		}`,
 	},
-	reflect.TypeFor[rawTLS](): {`{"dependencies": {"cert": ["key"], "key": ["cert"]}}`},
+	reflect.TypeFor[rawOverlay](): {`{"type": "object", "required": ["device", "vni", "local"]}`},
+	reflect.TypeFor[rawTLS]():     {`{"dependencies": {"cert": ["key"], "key": ["cert"]}}`},
 	reflect.TypeFor[rawNetwork](): {
 		`{"type": "object", "required": ["attach"]}`,
-		needsBinding, portNeedsBridge, guardNeedsBridge, sidecarNeedsGuard, unknownTargetNeedsUplink,
+		needsBinding, portNeedsBridge, overlayNeedsBridge, guardNeedsBridge, sidecarNeedsGuard, unknownTargetNeedsUplink,
 	},
 	reflect.TypeFor[rawAttach](): {
 		`{
@@ -136,6 +138,10 @@ const (
 	portNeedsBridge = `{
 		"if": {"properties": {"attach": {"not": {"required": ["bridge"]}}}},
 		"then": {"properties": {"registry": {"additionalProperties": {"properties": {"port": false}}}}}
+	}`
+	overlayNeedsBridge = `{
+		"if": {"properties": {"attach": {"required": ["bridge"], "properties": {"vlan": false}}}},
+		"else": {"properties": {"overlay": false}}
 	}`
 	guardNeedsBridge = `{
 		"if": {"properties": {"attach": {"anyOf": [

@@ -83,6 +83,7 @@ type rawNetwork struct {
 	AllowEmpty    value         `yaml:"allow_empty" oneof:"false true" default:"false"`
 	Policy        rawPolicy     `yaml:"policy"`
 	Allocation    rawAllocation `yaml:"allocation"`
+	Overlay       *rawOverlay   `yaml:"overlay"`
 }
 
 // A rawSource has one of its keys, and docker may have a socket.
@@ -102,6 +103,13 @@ type rawAllocation struct {
 	Reserved []value `yaml:"reserved" format:"range"`
 	MAC      value   `yaml:"mac" format:"macpattern"`
 	Hold     value   `yaml:"hold" format:"duration" default:"10m"`
+}
+
+type rawOverlay struct {
+	place
+	Device value `yaml:"device" format:"interface"`
+	VNI    value `yaml:"vni" format:"vni"`
+	Local  value `yaml:"local" format:"address"`
 }
 
 type rawAttach struct {

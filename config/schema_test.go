@@ -78,6 +78,7 @@ var beyondSchema = []struct{ problem, why string }{
 	{`the range ends before|has host bits set|has no address that a host can have|^127\.0\.0\.0 is in 127\.0\.0\.0/8`, "compares numbers"},
 	{`^00:00:00:00:00:00 is not a unicast MAC`, "a pattern of keys has no exceptions"},
 	{`it has 16 bytes|it contains '\\u00a0'`, "a schema counts characters, not bytes"},
+	{`^an overlay needs store\.etcd`, "a schema of a network does not see the store"},
 	{`does not use tls: write https$`, "a schema does not compare a list with another key"},
 	{`^\S+: (cannot read the file|a directory|not a regular file)|^no bindings in `, "needs other files"},
 }

@@ -30,6 +30,7 @@ type daemon struct {
 	datapath    *choice.Datapath
 	reloader    *reload.Reloader
 	allocations *allocations
+	hosts       *hosts // nil without etcd
 	started     time.Time
 	page        atomic.Pointer[api.Page] // nil if the configuration has none
 }
@@ -73,6 +74,7 @@ func (d *daemon) run(ctx context.Context, cfg *config.Config, signals <-chan os.
 	manager := systemd.New(d.log)
 	d.reloader.Notify(manager.Reloading, func(inForce *config.Config, err error) {
 		d.forgetDetached(inForce)
+		d.hosts.reloaded()
 		manager.Reloaded(d.fabric.Config(), err)
 	})
 	d.restoreViolations(d.fabric.Config())
@@ -94,6 +96,7 @@ func (d *daemon) run(ctx context.Context, cfg *config.Config, signals <-chan os.
 			tasks.Go(func() error { d.servePage(ctx, cfg.Page, p, server.ReadOnly()); return nil })
 		}
 		tasks.Go(func() error { d.allocations.run(ctx); return nil })
+		tasks.Go(func() error { d.hosts.run(ctx); return nil })
 		tasks.Go(func() error { d.allocations.sources.run(ctx); return nil })
 		tasks.Go(func() error { d.serveMetrics(ctx, cfg.Metrics); return nil })
 		tasks.Go(func() error { d.keepViolations(ctx, violationsFile(cfg.API)); return nil })
@@ -125,7 +128,8 @@ func newDaemon(cfg *config.Config, datapath config.Datapath, log *slog.Logger, s
 	a.fabric = f
 	a.take(m)
 	return &daemon{
-		log: log, fabric: f, datapath: used, allocations: a, reloader: reload.New(log, cfg, started, a.reload), started: started,
+		log: log, fabric: f, datapath: used, allocations: a, hosts: newHosts(log, f, cfg.Store),
+		reloader: reload.New(log, cfg, started, a.reload), started: started,
 	}, nil
 }
 

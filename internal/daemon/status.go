@@ -88,7 +88,7 @@ func (d *daemon) networks(ports []fabric.PortCounts) []api.Network {
 			Name: c.Name, Mode: string(c.Mode), Attach: c.Attach.String(), Guard: string(c.GuardInForce()),
 			Bindings: c.Registry.Len(), Ports: guests[c.Name], WaitsFor: waiting[c.Name],
 			Subnet: textOrNone(c.Subnet), Gateway: textOrNone(c.Gateway),
-			Findings: slices.Concat(findings[c.Name], d.allocations.findings(c.Name)),
+			Findings: slices.Concat(findings[c.Name], d.allocations.findings(c.Name), d.hosts.findings(c.Name)),
 			Sources:  d.sources(&c),
 		})
 	}

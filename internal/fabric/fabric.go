@@ -46,6 +46,7 @@ type Fabric struct {
 	fdbWatcher *watch.Watcher             // watches the FDB; set before ready is closed
 	sightings  chan sighting
 	takeovers  *takeovers
+	located    chan struct{} // see LocationsChanged
 
 	strays          atomic.Uint64 // frames from interfaces that are not, or no longer, ports
 	guardReinstalls atomic.Uint64
@@ -66,6 +67,7 @@ func New(cfg *config.Config, log *slog.Logger, d datapath.Datapath) *Fabric {
 		heartbeat:  make(chan struct{}),
 		sightings:  make(chan sighting, maxSightings),
 		takeovers:  newTakeovers(),
+		located:    make(chan struct{}, 1),
 	}
 	f.inForce.Store(cfg)
 	f.ports.Store(newPorts())

@@ -37,7 +37,7 @@ func (n *network) findings(s link.Snapshot) []string {
 	if attach.Kind != config.AttachBridge {
 		return cutOff
 	}
-	return slices.Concat(n.missingUplinks(s), cutOff, n.cloned(), n.wrongHostAddresses(s), n.noGateway(s))
+	return slices.Concat(n.missingUplinks(s), n.overlayFindings(s), cutOff, n.cloned(), n.wrongHostAddresses(s), n.noGateway(s))
 }
 
 // missingUplinks returns findings about uplinks that are not members of the bridge. Under another name, such a NIC
@@ -93,7 +93,7 @@ func (n *network) wrongHostAddresses(s link.Snapshot) []string {
 // neither a gateway nor a router, nor the host, as far as it forwards. The guard drops it, and guests see no cause.
 func (n *network) noGateway(s link.Snapshot) []string {
 	c := n.config()
-	isUplink := func(l link.Link) bool { return n.isUplink(c, l, s) }
+	isUplink := func(l link.Link) bool { return n.isUplink(c, l, s) && l.Name != c.Overlay.Device }
 	switch {
 	case c.GuardInForce() != config.GuardFull, c.Gateway.IsValid(), c.Policy.UnknownToUplinks, hasRouter(c.Registry):
 		return nil

@@ -16,6 +16,14 @@ type Located struct {
 	Port    string
 	Since   time.Time
 	From    Evidence
+	Host    string // the other host that it is behind; only with FromHost
+
+	// Overrules is the revision of the remote that said otherwise before the MAC was seen at the port, or 0.
+	Overrules uint64
+}
+
+func (n *network) located(mac registry.MAC, at location) Located {
+	return Located{n.config().Name, mac, at.Port, at.since, at.from, at.host, at.overrules}
 }
 
 // Locations returns the locations of all registered MACs that have one, sorted by network, port and MAC.
@@ -27,7 +35,7 @@ func (f *Fabric) Locations() []Located {
 			continue
 		}
 		for mac, at := range *now {
-			all = append(all, Located{n.config().Name, mac, at.Port, at.since, at.from})
+			all = append(all, n.located(mac, at))
 		}
 	}
 	slices.SortFunc(all, func(a, b Located) int {
@@ -41,7 +49,7 @@ func (f *Fabric) Location(network string, mac registry.MAC) (Located, bool) {
 	for _, n := range *f.running.Load() {
 		if now := n.locations.Load(); now != nil && n.config().Name == network {
 			at, ok := (*now)[mac]
-			return Located{network, mac, at.Port, at.since, at.from}, ok
+			return n.located(mac, at), ok
 		}
 	}
 	return Located{}, false

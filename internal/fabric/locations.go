@@ -25,6 +25,9 @@ type location struct {
 	index int // ifindex of the port
 	since time.Time
 	from  Evidence
+
+	host      string // the other host that the MAC is behind; only with FromHost
+	overrules uint64 // see Located
 }
 
 // Evidence says how the fabric knows a location.
@@ -39,6 +42,7 @@ const (
 	FromDHCP    Evidence = "dhcp"   // of which only the MAC is known
 	FromIPv6    Evidence = "ipv6"   // the same
 	FromBridge  Evidence = "bridge" // found in the bridge's forwarding database
+	FromHost    Evidence = "host"   // another host says that it is there
 )
 
 // A MAC that moves more often stays where it is for the rest of the period: two guests may have it.
@@ -94,7 +98,10 @@ func (n *network) updateLocations(t *ports, s link.Snapshot) error {
 	known, next := t.locationPorts(n), locations{}
 	if before != nil {
 		for mac, at := range *before {
-			if at.from == FromBinding {
+			switch at.from {
+			case FromHost:
+				continue // unless addRemotes says it again
+			case FromBinding:
 				at.from = FromBridge // unless addFixed says it again: the guest stays where it was
 			}
 			n.keep(next, known, mac, at)
@@ -109,6 +116,7 @@ func (n *network) updateLocations(t *ports, s link.Snapshot) error {
 		}
 		next.find(n, known, entries)
 	}
+	n.addRemotes(next, before, known)
 	n.locations.Store(&next)
 	return nil
 }
@@ -229,7 +237,7 @@ func (l locations) find(n *network, known map[int]*port, entries []link.FDBEntry
 	r := n.config().Registry
 	for _, e := range entries {
 		mac, p := registry.MAC(e.MAC), known[e.Port]
-		if e.IsLocal || p == nil || !p.hasVLAN(e.VLAN) || !r.MaySend(mac, p.link.Name) {
+		if e.IsLocal || p == nil || p.isOverlay() || !p.hasVLAN(e.VLAN) || !r.MaySend(mac, p.link.Name) {
 			continue
 		}
 		at, located := l[mac]

@@ -36,6 +36,7 @@ type network struct {
 	moves     *macLimit                 // of MACs that move to another port
 	clones    map[registry.MAC]clone    // MACs that have moved too often
 	relays    *macLimit                 // of announcements that leave by uplinks
+	overlay   overlay
 }
 
 // settings has a network's configuration, and the values derived from it. It is never changed, only replaced.

@@ -29,6 +29,8 @@ func (f *Fabric) reconcile(how extent) error {
 	if f.isReady() { // at the start, applyConfig has just tried to open them
 		started = f.openWaiting(s)
 	}
+	s, err = f.ensureOverlays(s)
+	problems = append(problems, err)
 	for _, n := range f.networks {
 		if n.isWaiting() {
 			continue
@@ -71,6 +73,7 @@ func (f *Fabric) applyPlan() error {
 	}
 	f.hasApplied = true
 	err := f.datapath.Apply(p, f.interfaces)
+	f.notifyLocated()
 	f.relay()
 	for _, warning := range f.datapath.Warnings() {
 		if !slices.Contains(f.warnings, warning) {

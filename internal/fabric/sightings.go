@@ -126,7 +126,7 @@ func (f *Fabric) takeOver(list ...sighting) (moved bool) {
 func (f *Fabric) take(l locations, s sighting) {
 	p := f.ports.Load().locationPort(s.port)
 	at, located := l[s.mac]
-	if p == nil || at.from == FromBinding || !p.network.config().Registry.MaySend(s.mac, p.link.Name) || located && s.macOnly && !at.MACOnly {
+	if p == nil || p.isOverlay() || at.from == FromBinding || !p.network.config().Registry.MaySend(s.mac, p.link.Name) || located && s.macOnly && !at.MACOnly {
 		return
 	}
 	if at.index == p.link.Index {
@@ -134,8 +134,9 @@ func (f *Fabric) take(l locations, s sighting) {
 		l[s.mac] = at
 		return
 	}
-	// A MAC that was found behind an uplink always returns: otherwise one reflected frame would cut its guest off.
-	isBack := f.ports.Load().isUplink(at.index)
+	// A MAC that was found behind an uplink always returns: otherwise one reflected frame would cut its guest off. Another
+	// host says that a MAC is there only after it has checked its frames.
+	isBack := f.ports.Load().isUplink(at.index) && at.from != FromHost
 	if located && !isBack && !p.network.moves.allow(s.mac, time.Now()) {
 		if p.network.noteClone(s.mac, at.Port, p.link.Name, time.Now()) {
 			f.report(p.network, f.interfaces)
@@ -143,6 +144,7 @@ func (f *Fabric) take(l locations, s sighting) {
 		return
 	}
 	next := location{Location: datapath.Location{MACOnly: s.macOnly}, since: time.Now(), from: s.from}
+	next.overrules = max(at.overrules, p.network.overlay.overrule(s.mac))
 	if p.in.Kind == responder.Uplink {
 		next.VLAN = p.network.config().Attach.VLAN
 	}
@@ -164,7 +166,7 @@ func (f *Fabric) relay() {
 			continue
 		}
 		for _, up := range f.ports.Load().uplinks {
-			if up.network == s.port.network {
+			if up.network == s.port.network && !up.isOverlay() { // into the overlay goes no broadcast
 				frames = append(frames, up.announcementOf(s))
 			}
 		}

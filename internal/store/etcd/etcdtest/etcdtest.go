@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -21,7 +22,6 @@ import (
 type Cluster struct {
 	t       testing.TB
 	folder  string
-	scheme  string
 	options []string // of all members
 	ctl     []string // options of etcdctl
 	members []*member
@@ -30,36 +30,45 @@ type Cluster struct {
 
 type member struct {
 	name, client, peer string
-	process            *exec.Cmd
+	process            *exec.Cmd     // nil unless it runs
+	ended              chan struct{} // closed when the process has ended
 }
 
 // lastPort is the last port in use. It is below the ports that the kernel gives to clients.
 var lastPort atomic.Int32
 
-func nextURL(scheme string) string {
+func nextURL(scheme, addr string) string {
 	lastPort.CompareAndSwap(0, 12000)
-	return fmt.Sprintf("%s://127.0.0.1:%d", scheme, lastPort.Add(1))
+	return fmt.Sprintf("%s://%s:%d", scheme, addr, lastPort.Add(1))
 }
+
+const loopback = "127.0.0.1"
 
 // Start starts a cluster of n members that serve http. It skips the test if etcd is not installed.
 func Start(t testing.TB, n int, options ...string) *Cluster {
 	t.Helper()
-	return start(t, n, "http", options, nil)
+	return start(t, n, "http", loopback, options, nil)
+}
+
+// StartAt starts a cluster of one member that serves http on an address of the lab.
+func StartAt(t testing.TB, addr string) *Cluster {
+	t.Helper()
+	return start(t, 1, "http", addr, nil, nil)
 }
 
 // StartTLS starts a cluster of one member that serves https, with options for its TLS. ctl are options for etcdctl.
 func StartTLS(t testing.TB, options, ctl []string) *Cluster {
 	t.Helper()
-	return start(t, 1, "https", options, ctl)
+	return start(t, 1, "https", loopback, options, ctl)
 }
 
-func start(t testing.TB, n int, scheme string, options, ctl []string) *Cluster {
+func start(t testing.TB, n int, scheme, addr string, options, ctl []string) *Cluster {
 	t.Helper()
 	labtest.NeedProgram(t, "etcd", "etcdctl")
-	c := &Cluster{t: t, folder: t.TempDir(), scheme: scheme, options: options, ctl: ctl}
+	c := &Cluster{t: t, folder: t.TempDir(), options: options, ctl: ctl}
 	var peers []string
 	for i := range n {
-		m := &member{name: fmt.Sprintf("m%d", i), client: nextURL(scheme), peer: nextURL("http")}
+		m := &member{name: fmt.Sprintf("m%d", i), client: nextURL(scheme, addr), peer: nextURL("http", loopback)}
 		c.members = append(c.members, m)
 		peers = append(peers, m.name+"="+m.peer)
 	}
@@ -95,15 +104,27 @@ func (c *Cluster) Restart(i int) {
 	defer log.Close()
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: unix.SIGKILL}
-	labtest.Must(c.t, cmd.Start())
-	m.process = cmd
+	ended := make(chan struct{})
+	m.process, m.ended = cmd, ended
+	started := make(chan error, 1)
+	go func() {
+		defer close(ended)
+		runtime.LockOSThread() // the kernel sends Pdeathsig when the thread that started the process ends
+		defer runtime.UnlockOSThread()
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			_ = cmd.Wait()
+		}
+	}()
+	labtest.Must(c.t, <-started)
 }
 
 // Kill kills a member, without a chance to say goodbye.
 func (c *Cluster) Kill(i int) {
 	if m := c.members[i]; m.process != nil {
 		_ = m.process.Process.Kill()
-		_ = m.process.Wait()
+		<-m.ended
 		m.process = nil
 	}
 }
