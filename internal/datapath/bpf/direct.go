@@ -2,6 +2,7 @@ package bpf
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"slices"
 
@@ -32,10 +33,11 @@ func seesBridgedIP(bridge string) bool {
 	return isOn("/proc/sys/net/bridge/bridge-nf-call-iptables") || isOn("/sys/class/net/"+bridge+"/bridge/nf_call_iptables")
 }
 
-// hasLegacyIptables reports whether iptables(8) has loaded a table that nftables does not show.
+// hasLegacyIptables reports whether iptables(8) has loaded a table that nftables does not show. Only root may see which, so for
+// the user of the service it returns true if there may be one.
 func hasLegacyIptables() bool {
 	names, err := os.ReadFile("/proc/net/ip_tables_names")
-	return err == nil && len(names) > 0
+	return len(names) > 0 || err != nil && !errors.Is(err, os.ErrNotExist)
 }
 
 func isOn(sysctl string) bool {
