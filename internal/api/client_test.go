@@ -269,7 +269,7 @@ func TestLastEvent(t *testing.T) {
 			t.Errorf("the last event of %s: %v, %v, %v", port, e, ok, err)
 		}
 	}
-	if _, _, err := NewClient(socket + "x").LastEvent(context.Background(), event.Filter{}); err == nil {
+	if _, _, err := NewClient(socket+"x").LastEvent(context.Background(), event.Filter{}); err == nil {
 		t.Error("no error without a fabric")
 	}
 }

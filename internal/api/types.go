@@ -82,6 +82,24 @@ type SourceState struct {
 type Datapath struct {
 	InForce string `json:"in_force"`     // kernel (eBPF programs, as far as they can) or user (the fabric itself)
 	Why     string `json:"why,omitzero"` // why it is not kernel; absent if it is
+
+	Program *Program `json:"program,omitzero"` // the eBPF program; absent if none is attached
+}
+
+// Program is the eBPF program that answers guests and forwards their frames.
+type Program struct {
+	Ports int   `json:"ports"` // that it is attached to
+	Maps  []Map `json:"maps"`
+
+	// Detours says why the frames of some guests cross the bridge, although the program could send them past it.
+	Detours []string `json:"detours,omitzero"`
+}
+
+// Map is a table of the eBPF program.
+type Map struct {
+	Name       string `json:"name"`        // as in bpftool map
+	MaxEntries uint32 `json:"max_entries"` // the program is replaced by one with larger maps when it is full
+	Bytes      uint64 `json:"bytes"`       // of the kernel's memory; an estimate before Linux 6.4
 }
 
 // Store is where allocations are kept.

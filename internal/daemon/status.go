@@ -12,6 +12,7 @@ import (
 	"github.com/arpfabric/arpfabric/config"
 	"github.com/arpfabric/arpfabric/internal/api"
 	"github.com/arpfabric/arpfabric/internal/build"
+	"github.com/arpfabric/arpfabric/internal/datapath"
 	"github.com/arpfabric/arpfabric/internal/event"
 	"github.com/arpfabric/arpfabric/internal/explain"
 	"github.com/arpfabric/arpfabric/internal/fabric"
@@ -47,7 +48,18 @@ func (d *daemon) Status() api.Status {
 
 func (d *daemon) datapathState() api.Datapath {
 	state := d.datapath.State()
-	return api.Datapath{InForce: string(state.InForce), Why: state.Why}
+	return api.Datapath{InForce: string(state.InForce), Why: state.Why, Program: program(d.fabric.Program())}
+}
+
+func program(p *datapath.Program) *api.Program {
+	if p == nil {
+		return nil
+	}
+	described := &api.Program{Ports: p.Ports, Detours: p.Detours}
+	for _, m := range p.Maps {
+		described.Maps = append(described.Maps, api.Map(m))
+	}
+	return described
 }
 
 // addReasons adds the number of verdicts on a port's frames to counts by the name of their reason.

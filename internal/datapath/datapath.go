@@ -64,12 +64,31 @@ type Datapath interface {
 	// is in force. It returns nil if the kernel answers none. Read returns copies, perhaps not of all, with IsAnswered set.
 	Answers() wire.Conn
 
+	// Program describes the program that handles frames by itself; nil if there is none. Any goroutine may call it.
+	Program() *Program
+
 	// Show says whether anybody wants to see the requests that the kernel answers by itself. Any goroutine may call it.
 	Show(on bool)
 
 	// Overruns returns how many times messages about changes were lost because they were not read in time. Watch treats
 	// each loss as a change.
 	Overruns() uint64
+}
+
+// Program is a program in the kernel that handles frames by itself.
+type Program struct {
+	Ports int // that it is attached to
+	Maps  []Map
+
+	// Detours says why the frames of some ports cross the bridge, although the program could send them past it.
+	Detours []string
+}
+
+// Map is a table of such a program.
+type Map struct {
+	Name       string
+	MaxEntries uint32
+	Bytes      uint64 // of memory; 0 if the kernel does not tell
 }
 
 // Counters has the numbers of frames of a guest port that the kernel has counted. The fabric saw only some of them, or

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/arpfabric/arpfabric/config"
+	"github.com/arpfabric/arpfabric/internal/datapath"
 	"github.com/arpfabric/arpfabric/internal/event"
 	"github.com/arpfabric/arpfabric/internal/violation"
 )
@@ -61,6 +62,9 @@ func (f *Fabric) Waiting() map[string]string {
 
 // Violations returns the table of guests that used a MAC or an address that is not theirs.
 func (f *Fabric) Violations() *violation.Table { return f.violations }
+
+// Program describes the program in the kernel that handles frames by itself; nil if there is none.
+func (f *Fabric) Program() *datapath.Program { return f.datapath.Program() }
 
 // Listen returns a Listener for the verdicts that match a filter. It buffers up to capacity of them, and begins with the last
 // ones before.

@@ -109,12 +109,23 @@ func (o *Output) store(s api.Store, now time.Time) {
 	}
 }
 
-// datapath returns "datapath kernel", or "datapath user: " and the reason why it is not kernel.
+// datapath returns "datapath kernel" and what its program has, or "datapath user: " and the reason why it is not kernel.
 func datapath(d api.Datapath) string {
-	if d.Why == "" {
+	switch {
+	case d.Why != "":
+		return fmt.Sprintf("datapath %s: %s", d.InForce, d.Why)
+	case d.Program == nil:
 		return "datapath " + d.InForce
 	}
-	return fmt.Sprintf("datapath %s: %s", d.InForce, d.Why)
+	var bytes uint64
+	for _, m := range d.Program.Maps {
+		bytes += m.Bytes
+	}
+	text := fmt.Sprintf("datapath %s: an eBPF program on %d ports, whose maps use %.1f MB", d.InForce, d.Program.Ports, float64(bytes)/1e6)
+	for _, why := range d.Program.Detours {
+		text += "\n  frames between guests cross the bridge: " + why
+	}
+	return text
 }
 
 // Health writes the problems, or "ok" if there is none.

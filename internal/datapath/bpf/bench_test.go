@@ -56,7 +56,7 @@ func fillMany(b *testing.B, r *registry.Registry, app, db registry.Binding) (*pr
 		Name: "lab", Bridge: "br0", Guests: guestPorts, ARP: datapath.HandOver, AllowList: datapath.Enforce, Registry: r,
 		Locations: map[registry.MAC]datapath.Location{app.MAC: {Port: guestPorts[0]}, db.MAC: {Port: guestPorts[1]}},
 	}
-	want := d.contentsOf(datapath.Plan{Networks: []datapath.Network{n}}, links, func(string) bool { return true })
+	want := d.contentsOf(datapath.Plan{Networks: []datapath.Network{n}}, links, always(""))
 	p, err := load(want.needed().withRoom(), d.answers.shared())
 	labtest.Must(b, err)
 	begin := time.Now()

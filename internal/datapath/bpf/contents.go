@@ -5,6 +5,7 @@ import (
 	"iter"
 	"math/bits"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/arpfabric/arpfabric/internal/datapath"
@@ -19,6 +20,8 @@ type contents struct {
 	host       map[guardAddress]uint8
 	locations  map[guardGuest]guardLocation
 	registries map[uint32]*registry.Registry // by network
+
+	detours []string // why frames of some ports cross the bridge; sorted, each once
 }
 
 // numbers stand for names in the maps. A number is never given to another name.
@@ -44,9 +47,8 @@ func (n numbers) ownerOf(b registry.Binding) guardOwner {
 // isAnswered reports whether the program may answer for a network: its guests' ARP goes to the fabric, and nowhere else.
 func isAnswered(n datapath.Network) bool { return n.ARP == datapath.HandOver && n.Registry != nil }
 
-// contentsOf returns what a plan wants in the maps. direct says which ports frames may be sent to, or from, past the
-// bridge.
-func (d *Datapath) contentsOf(p datapath.Plan, s link.Snapshot, direct func(port string) bool) contents {
+// contentsOf returns what a plan wants in the maps.
+func (d *Datapath) contentsOf(p datapath.Plan, s link.Snapshot, around detour) contents {
 	c := contents{
 		ports: map[uint32]guardPort{}, host: map[guardAddress]uint8{}, locations: map[guardGuest]guardLocation{},
 		registries: map[uint32]*registry.Registry{},
@@ -60,14 +62,28 @@ func (d *Datapath) contentsOf(p datapath.Plan, s link.Snapshot, direct func(port
 		for _, addr := range n.HostAddresses {
 			c.host[guardAddress{Network: number, Ip: ipOf(addr)}] = 1
 		}
+		around := around
+		if n.ThroughBridge {
+			around = always("network " + n.Name + " has the policy forward: bridge")
+		}
 		for _, name := range n.Guests {
 			if port, ok := s.Find(name); ok {
-				c.ports[uint32(port.Index)] = d.portOf(n, name, number, !n.ThroughBridge && direct(name))
+				c.ports[uint32(port.Index)] = d.portOf(n, name, number, around(name) == "")
+				c.addDetour(n, around(name))
 			}
 		}
-		addLocations(c.locations, n, number, s, direct)
+		addLocations(c.locations, n, number, s, around)
 	}
+	slices.Sort(c.detours)
+	c.detours = slices.Compact(c.detours)
 	return c
+}
+
+// addDetour notes why a guest port's frames cross the bridge. Where there are no locations, they always do.
+func (c *contents) addDetour(n datapath.Network, why string) {
+	if why != "" && n.HasLocations() {
+		c.detours = append(c.detours, why)
+	}
 }
 
 func (d *Datapath) portOf(n datapath.Network, name string, network uint32, isDirect bool) guardPort {
@@ -89,7 +105,7 @@ func (d *Datapath) portOf(n datapath.Network, name string, network uint32, isDir
 
 // addLocations adds the locations of a network. It leaves out those that no frame from an address of the MAC has shown
 // yet, so that the fabric gets to see one.
-func addLocations(to map[guardGuest]guardLocation, n datapath.Network, network uint32, s link.Snapshot, direct func(port string) bool) {
+func addLocations(to map[guardGuest]guardLocation, n datapath.Network, network uint32, s link.Snapshot, around detour) {
 	isGuest := map[string]bool{}
 	for _, name := range n.Guests {
 		isGuest[name] = true
@@ -106,7 +122,7 @@ func addLocations(to map[guardGuest]guardLocation, n datapath.Network, network u
 		location := guardLocation{Port: uint32(port.Index), Longest: uint32(port.MTU) + headerLen}
 		// The guest ports of a network in a VLAN have the VLAN's frames untagged. An uplink may not.
 		hasSameTag := !s.FiltersVLANs(n.Bridge) || n.VLAN != 0 && isGuest[at.Port]
-		if hasSameTag && direct(at.Port) && port.IsUp {
+		if hasSameTag && port.IsUp && around(at.Port) == "" {
 			location.Flags |= guardLocationFlagIS_DIRECT
 		}
 		if mac == n.Gateway {

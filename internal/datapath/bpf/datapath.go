@@ -32,6 +32,7 @@ type Datapath struct {
 	failure   error      // why no program is attached
 	running   *program   // the same as program
 	names     map[uint32]string
+	detours   []string
 	isWatched bool
 }
 
@@ -82,7 +83,7 @@ func (d *Datapath) accelerate(p datapath.Plan, s link.Snapshot) error {
 	if err != nil {
 		return err
 	}
-	want := d.contentsOf(p, s, directPorts(found, s))
+	want := d.contentsOf(p, s, detours(found, s))
 	if len(want.ports) == 0 {
 		return d.takeOff()
 	}
@@ -205,11 +206,12 @@ func (d *Datapath) Intact(quick bool) []string {
 
 // followOthers stops sending frames past the bridge where others have begun to look at what crosses it, or does so again.
 func (d *Datapath) followOthers(found map[uint32]place) error {
-	want := d.contentsOf(d.plan, d.links, directPorts(found, d.links))
+	want := d.contentsOf(d.plan, d.links, detours(found, d.links))
 	if err := d.program.write(d.have, want, d.ports); err != nil {
 		return err
 	}
 	d.have = want
+	d.setRunning(want, d.links)
 	return nil
 }
 
@@ -232,6 +234,9 @@ func (d *Datapath) Warnings() []string {
 	if err := d.Failure(); err != nil {
 		warnings = append(warnings, fmt.Sprintf("the kernel does not answer by itself, so that the fabric answers all requests: %v", err))
 	}
+	for _, why := range d.have.detours {
+		warnings = append(warnings, "frames between guests cross the bridge, which is slower: "+why)
+	}
 	return warnings
 }
 
@@ -252,7 +257,7 @@ func (d *Datapath) setFailure(err error) {
 func (d *Datapath) setRunning(c contents, s link.Snapshot) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.running, d.names = d.program, map[uint32]string{}
+	d.running, d.names, d.detours = d.program, map[uint32]string{}, c.detours
 	d.show()
 	for index := range c.indexes() {
 		if l, ok := s.FindIndex(int(index)); ok {

@@ -119,7 +119,7 @@ func newCase(t *testing.T, d *Datapath, rng *rand.Rand) *differentialCase {
 			}
 		}
 	}
-	want := d.contentsOf(datapath.Plan{Networks: []datapath.Network{c.network}}, links, func(string) bool { return true })
+	want := d.contentsOf(datapath.Plan{Networks: []datapath.Network{c.network}}, links, always(""))
 	c.program, err = load(want.needed().withRoom(), d.answers.shared())
 	labtest.Must(t, err)
 	labtest.Must(t, c.program.write(contents{}, want, d.ports))

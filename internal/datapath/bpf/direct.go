@@ -10,23 +10,40 @@ import (
 	"github.com/google/nftables"
 )
 
-// directPorts returns a function that tells whether frames may be sent from and to a port past its bridge. They may not
-// where others filter or watch what crosses the bridge.
-func directPorts(found map[uint32]place, s link.Snapshot) func(port string) bool {
+// A detour tells why the frames from and to a port cross its bridge; "" if they may go past it. They cross it where others
+// filter or watch what does.
+type detour func(port string) (why string)
+
+// detours returns the detour of all ports. found says what is attached to them.
+func detours(found map[uint32]place, s link.Snapshot) detour {
 	settings, err := link.ReadMemberSettings()
-	if err != nil || hasLegacyEbtables() || hasOthersTables(nftables.TableFamilyBridge, nftables.TableFamilyNetdev) || hasInetIngress() {
-		return func(string) bool { return false }
+	switch {
+	case err != nil:
+		return always(err.Error())
+	case hasLegacyEbtables():
+		return always("tables of ebtables are loaded")
+	case hasOthersTables(nftables.TableFamilyBridge, nftables.TableFamilyNetdev) || hasInetIngress():
+		return always("nftables has tables of others for bridges or their members")
 	}
 	hasRulesForIP := hasLegacyIptables() || hasOthersTables(nftables.TableFamilyIPv4, nftables.TableFamilyINet)
-	return func(name string) bool {
-		port, ok := s.Find(name)
-		if !ok || hasRulesForIP && seesBridgedIP(s.MasterOf(name)) {
-			return false
+	return func(name string) string {
+		port, _ := s.Find(name)
+		bridge := s.MasterOf(name)
+		switch member, isMember := settings[port.Index]; {
+		case hasRulesForIP && seesBridgedIP(bridge):
+			return "rules for IPv4 see the frames in " + bridge + " (br_netfilter)"
+		case !isMember || member.IsBlocked:
+			return name + " does not forward in its bridge"
+		case member.IsIsolated:
+			return name + " is isolated in its bridge"
+		case found[uint32(port.Index)].hasOthers:
+			return "others have classifiers at tc ingress of " + name
 		}
-		member, isMember := settings[port.Index]
-		return isMember && !member.IsIsolated && !member.IsBlocked && !found[uint32(port.Index)].hasOthers
+		return ""
 	}
 }
+
+func always(why string) detour { return func(string) string { return why } }
 
 // seesBridgedIP reports whether the rules for IPv4 see the frames that cross a bridge, by br_netfilter.
 func seesBridgedIP(bridge string) bool {

@@ -5,8 +5,8 @@
 // that of nftables, which stays in force beneath: it hands ARP to the fabric, drops what is not on the allow-list, and
 // samples what the fabric has to see. If a program is missing, frames are handled more slowly, and none leaks.
 //
-// The package doesn't decide: package responder does, and a test holds the programs to it. It handles bridges without
-// VLANs. Sidecars, interfaces, TAPs and VLANs are left to the other datapath.
+// The package doesn't decide: package responder does, and a test holds the programs to it. It handles bridges, with VLANs
+// and without. Sidecars, interfaces and TAPs are left to the other datapath.
 package bpf
 
 //go:generate go run github.com/cilium/ebpf/cmd/bpf2go -cc clang-14 -strip llvm-strip-14 -target bpfel,bpfeb -no-global-types -type port_flag -type location_flag -type port -type limit -type address -type prefix -type owner -type guest -type location -type counters -type answered guard guard.c -- -O2 -g -Wall -Wextra -Werror -mcpu=v2 -I/usr/include/x86_64-linux-gnu -I/usr/include/aarch64-linux-gnu

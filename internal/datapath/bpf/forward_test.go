@@ -41,7 +41,7 @@ func newPair(t *testing.T, app registry.Binding) pair {
 			app.MAC: {Port: guestPorts[0]}, db.MAC: {Port: guestPorts[1]},
 		},
 	}
-	want := d.contentsOf(datapath.Plan{Networks: []datapath.Network{n}}, links, func(string) bool { return true })
+	want := d.contentsOf(datapath.Plan{Networks: []datapath.Network{n}}, links, always(""))
 	p, err := load(want.needed().withRoom(), d.answers.shared())
 	labtest.Must(t, err)
 	t.Cleanup(func() { p.Close() })
@@ -136,7 +136,7 @@ func TestOthersRules(t *testing.T) {
 		if err != nil {
 			t.Fatalf("nft %s: %v: %s", rules, err, out)
 		}
-		if got := directPorts(nil, links)(guestPorts[0]); got != isDirect {
+		if got := detours(nil, links)(guestPorts[0]) == ""; got != isDirect {
 			t.Errorf("past the bridge with %s: %v", rules, got)
 		}
 		labtest.Must(t, exec.Command("nft", "flush ruleset").Run())

@@ -241,6 +241,9 @@ func (d *Datapath) Warnings() []string {
 // Answers implements [datapath.Datapath]. The fabric answers all requests.
 func (d *Datapath) Answers() wire.Conn { return nil }
 
+// Program implements [datapath.Datapath].
+func (d *Datapath) Program() *datapath.Program { return nil }
+
 // Show implements [datapath.Datapath].
 func (d *Datapath) Show(bool) {}
 
