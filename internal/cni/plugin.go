@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"os"
 
 	"github.com/arpfabric/arpfabric/config"
 	"github.com/arpfabric/arpfabric/internal/api"
@@ -37,6 +38,7 @@ type plugin struct {
 	settings
 	args   *skel.CmdArgs
 	client *api.Client
+	scope  scope
 }
 
 // command returns a command as package skel calls it.
@@ -52,7 +54,11 @@ func command(run func(*plugin, context.Context) error) func(*skel.CmdArgs) error
 		if p.Socket == "" {
 			p.Socket = config.DefaultSocket
 		}
-		p.client = api.NewClient(p.Socket)
+		host, err := os.Hostname()
+		if err != nil {
+			return types.NewError(types.ErrInternal, "reading the name of the host", err.Error())
+		}
+		p.client, p.scope = api.NewClient(p.Socket), scope{host, p.Name}
 		return run(p, context.Background())
 	}
 }
@@ -116,14 +122,14 @@ func (p *plugin) check(ctx context.Context) error {
 func (p *plugin) gc(ctx context.Context) error {
 	valid := map[string]bool{gatewayID: true}
 	for _, a := range p.ValidAttachments {
-		valid[owner{p.Name, a.ContainerID, a.IfName}.id()] = true
+		valid[owner{p.scope, a.ContainerID, a.IfName}.id()] = true
 	}
 	all, err := p.client.AllNetworkBindings(ctx, p.Network, api.BindingQuery{Source: api.FromStore})
 	if err != nil && !isMissing(err) {
 		return failure("listing the allocations", err)
 	}
 	for _, b := range all {
-		if id, ok := idOf(p.Name, b.Name); ok && !valid[id] {
+		if id, ok := p.scope.idOf(b.Name); ok && !valid[id] {
 			if err := p.free(ctx, b); err != nil {
 				return err
 			}

@@ -14,7 +14,7 @@ import (
 	"github.com/containernetworking/cni/pkg/types"
 )
 
-func (p *plugin) owner() owner { return owner{p.Name, p.args.ContainerID, p.args.IfName} }
+func (p *plugin) owner() owner { return owner{p.scope, p.args.ContainerID, p.args.IfName} }
 
 // networkIn returns the fabric's network in a status.
 func (p *plugin) networkIn(s api.Status) (api.Network, *types.Error) {
@@ -78,7 +78,7 @@ func (p *plugin) register(ctx context.Context, prev *previous) error {
 		}
 	}
 	for _, h := range prev.hosts {
-		want := api.AllocationSettings{MAC: h.mac.String(), Name: prefix(p.Name) + gatewayID}
+		want := api.AllocationSettings{MAC: h.mac.String(), Name: p.scope.prefix() + gatewayID}
 		if err := p.put(ctx, h.addr, want); err != nil {
 			return err
 		}
@@ -86,12 +86,12 @@ func (p *plugin) register(ctx context.Context, prev *previous) error {
 	return nil
 }
 
-// put makes the binding of an address as it is wanted. Whoever chose the address knows that it is free, so an allocation
-// for another container of the same CNI network is left over from one that was never deleted. All others stay.
+// put makes the binding of an address as it is wanted. Whoever chose the address knows that it is free on this host, so an
+// allocation for another container of the same scope is left over from one that was never deleted. All others stay.
 func (p *plugin) put(ctx context.Context, addr netip.Addr, want api.AllocationSettings) error {
 	expected := allocate.Precondition{Absent: true}
 	b, err := p.client.NetworkBinding(ctx, p.Network, addr)
-	switch _, isOurs := idOf(p.Name, b.Name); {
+	switch _, isOurs := p.scope.idOf(b.Name); {
 	case isMissing(err):
 	case err != nil:
 		return failure("asking for the binding of "+addr.String(), err)
