@@ -1,6 +1,7 @@
 package fabric
 
 import (
+	"errors"
 	"net/netip"
 
 	"github.com/arpfabric/arpfabric/config"
@@ -24,8 +25,11 @@ func (f *Fabric) HostAddresses(network string) (HostAddresses, error) {
 		if n.config().Name != network || own == nil {
 			continue
 		}
-		addrs, err := link.Addresses(*own)
-		return HostAddresses{own.Name, macOf(*own), addrs}, err
+		now := *own
+		addrs, errAddrs := link.Addresses(now)
+		mac, errMAC := link.MACOf(now)
+		now.MAC = mac
+		return HostAddresses{now.Name, macOf(now), addrs}, errors.Join(errAddrs, errMAC)
 	}
 	return HostAddresses{}, nil
 }

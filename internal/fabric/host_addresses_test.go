@@ -7,19 +7,23 @@ import (
 	"testing"
 
 	"github.com/arpfabric/arpfabric/internal/lab/labtest"
+	"github.com/vishvananda/netlink"
 )
 
-// TestHostAddresses checks that the fabric knows the host's addresses on the bridge, also those that were just added.
+// TestHostAddresses checks that the fabric knows the host's addresses on the bridge, also those that were just added,
+// and its MAC, also one that was just set.
 func TestHostAddresses(t *testing.T) {
 	build(t, onBridge)
-	bridge, err := net.InterfaceByName(bridgeName)
-	labtest.Must(t, err)
 	f := start(t, withHost(t, network("{bridge: br0}")))
 	second := netip.MustParsePrefix("10.239.0.253/24")
 	labtest.Must(t, labtest.AddAddress(bridgeName, second))
+	bridge, err := netlink.LinkByName(bridgeName)
+	labtest.Must(t, err)
+	mac := net.HardwareAddr{2, 0, 0, 0, 0, 0xaa}
+	labtest.Must(t, netlink.LinkSetHardwareAddr(bridge, mac))
 	got, err := f.HostAddresses("lab")
 	labtest.Must(t, err)
-	if got.Interface != bridgeName || net.HardwareAddr(got.MAC[:]).String() != bridge.HardwareAddr.String() ||
+	if got.Interface != bridgeName || net.HardwareAddr(got.MAC[:]).String() != mac.String() ||
 		!slices.Equal(got.Addresses, []netip.Addr{hostAddr.Addr(), second.Addr()}) {
 		t.Errorf("the host has %v", got)
 	}

@@ -147,6 +147,18 @@ func (s Snapshot) MasterOf(name string) string {
 	return s.byIndex[s.byName[name].master].Name
 }
 
+// MACOf returns the MAC that an interface has now. That of a bridge changes when a member joins, until somebody sets it.
+func MACOf(l Link) (net.HardwareAddr, error) {
+	now, err := netlink.LinkByIndex(l.Index)
+	if _, isGone := errors.AsType[netlink.LinkNotFoundError](err); isGone {
+		return l.MAC, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the MAC of %s over netlink: %w", l.Name, err)
+	}
+	return now.Attrs().HardwareAddr, nil
+}
+
 // Addresses returns the IPv4 addresses of an interface.
 func Addresses(l Link) ([]netip.Addr, error) {
 	prefixes, err := Prefixes(l)
