@@ -18,11 +18,16 @@ const (
 	programName = "arpfabric"
 	priority    = 0xffff // after those of others: the kernel gives one without a priority 0xc000, or less
 	filterID    = 1
+
+	parent = netlink.HANDLE_MIN_INGRESS // of the classifiers for ingress, in both qdiscs that may have them
 )
+
+// The kinds of qdiscs that have classifiers for ingress. A program that wants some for egress, too, adds clsact.
+const ingress, clsact = "ingress", "clsact"
 
 // A place is what is attached to a port's ingress.
 type place struct {
-	qdisc     uint32             // parent of the classifiers; 0 if there is no qdisc for ingress
+	qdisc     string             // kind of the qdisc
 	own       *netlink.BpfFilter // nil if there is none, of any process or version
 	hasOthers bool               // others have classifiers there
 }
@@ -43,8 +48,7 @@ func places() (map[uint32]place, error) {
 	}
 	all := map[uint32]place{}
 	for _, q := range qdiscs {
-		parent := ingressOf(q)
-		if parent == 0 {
+		if q.Type() != ingress && q.Type() != clsact {
 			continue
 		}
 		index := uint32(q.Attrs().LinkIndex)
@@ -52,25 +56,13 @@ func places() (map[uint32]place, error) {
 		if err != nil && !isGone(err) && !errors.Is(err, netlink.ErrDumpInterrupted) {
 			return nil, fmt.Errorf("listing the classifiers of the port with ifindex %d over netlink: %w", index, err)
 		}
-		all[index] = placeOf(parent, filters)
+		all[index] = placeOf(q.Type(), filters)
 	}
 	return all, nil
 }
 
-// ingressOf returns the parent of the classifiers for ingress in a qdisc; 0 if it has none. A program that wants
-// classifiers for egress, too, adds clsact instead of ingress.
-func ingressOf(q netlink.Qdisc) uint32 {
-	switch q.Type() {
-	case "clsact":
-		return netlink.HANDLE_MIN_INGRESS
-	case "ingress":
-		return q.Attrs().Handle
-	}
-	return 0
-}
-
-func placeOf(parent uint32, filters []netlink.Filter) place {
-	p := place{qdisc: parent}
+func placeOf(qdisc string, filters []netlink.Filter) place {
+	p := place{qdisc: qdisc}
 	for _, f := range filters {
 		if own, ok := f.(*netlink.BpfFilter); ok && own.Name == programName {
 			p.own = own
@@ -81,28 +73,31 @@ func placeOf(parent uint32, filters []netlink.Filter) place {
 	return p
 }
 
-// attach attaches a program to a port. If another of this package is there, the program takes its place in one step.
-func attach(port uint32, at place, p *ebpf.Program) error {
-	if at.qdisc == 0 {
-		at.qdisc = netlink.MakeHandle(0xffff, 0)
+// attach attaches a program to a port. If another of this package is there, the program takes its place in one step. It
+// tries again if others delete the qdisc at the same moment.
+func attach(port uint32, p *ebpf.Program) (err error) {
+	for range 3 {
 		// libvirt adds and deletes this qdisc, too, and not clsact. So both get along.
-		err := netlink.QdiscAdd(&netlink.Ingress{QdiscAttrs: netlink.QdiscAttrs{
-			LinkIndex: int(port), Handle: at.qdisc, Parent: netlink.HANDLE_INGRESS,
-		}})
-		if err != nil && !errors.Is(err, unix.EEXIST) {
+		if err := netlink.QdiscAdd(ingressQdisc(port)); err != nil && !errors.Is(err, unix.EEXIST) {
 			return attachError(port, err, "the qdisc ingress (sch_ingress)")
 		}
+		err = netlink.FilterReplace(&netlink.BpfFilter{
+			FilterAttrs: netlink.FilterAttrs{
+				LinkIndex: int(port), Parent: parent, Handle: filterID, Priority: priority, Protocol: unix.ETH_P_ALL,
+			},
+			Fd: p.FD(), Name: programName, DirectAction: true,
+		})
+		if err == nil {
+			return nil
+		}
 	}
-	err := netlink.FilterReplace(&netlink.BpfFilter{
-		FilterAttrs: netlink.FilterAttrs{
-			LinkIndex: int(port), Parent: at.qdisc, Handle: filterID, Priority: priority, Protocol: unix.ETH_P_ALL,
-		},
-		Fd: p.FD(), Name: programName, DirectAction: true,
-	})
-	if err != nil {
-		return attachError(port, err, "the classifier for eBPF (cls_bpf)")
-	}
-	return nil
+	return attachError(port, err, "the classifier for eBPF (cls_bpf)")
+}
+
+func ingressQdisc(port uint32) *netlink.Ingress {
+	return &netlink.Ingress{QdiscAttrs: netlink.QdiscAttrs{
+		LinkIndex: int(port), Handle: netlink.MakeHandle(0xffff, 0), Parent: netlink.HANDLE_INGRESS,
+	}}
 }
 
 // attachError says which module the kernel lacks, or returns nil if the port is gone.
@@ -116,16 +111,16 @@ func attachError(port uint32, err error, module string) error {
 	return fmt.Errorf("attaching the eBPF program to the port with ifindex %d: %w", port, err)
 }
 
-// attachAll attaches a program to the ports that lack it, and removes what is attached elsewhere.
+// attachAll attaches a program to the ports that lack it.
 func attachAll(p *ebpf.Program, id ebpf.ProgramID, ports map[uint32]guardPort, found map[uint32]place) error {
 	var problems []error
 	for index := range ports {
 		if found[index].has(id) {
 			continue
 		}
-		problems = append(problems, attach(index, found[index], p))
+		problems = append(problems, attach(index, p))
 	}
-	return errors.Join(append(problems, detachAll(ports, found))...)
+	return errors.Join(problems...)
 }
 
 // detachAll removes the programs of this package, of any process and version, from all ports but some.
@@ -144,12 +139,10 @@ func detachAll(but map[uint32]guardPort, found map[uint32]place) error {
 
 // detach removes the program from a port, with the qdisc if nobody else uses it.
 func detach(port uint32, at place) error {
-	if at.hasOthers || at.qdisc == netlink.HANDLE_MIN_INGRESS {
+	if at.hasOthers || at.qdisc == clsact {
 		return netlink.FilterDel(at.own)
 	}
-	return netlink.QdiscDel(&netlink.Ingress{QdiscAttrs: netlink.QdiscAttrs{
-		LinkIndex: int(port), Handle: at.qdisc, Parent: netlink.HANDLE_INGRESS,
-	}})
+	return netlink.QdiscDel(ingressQdisc(port))
 }
 
 func linkOf(port uint32) netlink.Link {

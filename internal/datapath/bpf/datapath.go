@@ -3,8 +3,10 @@ package bpf
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"sync"
+	"time"
 
 	"github.com/arpfabric/arpfabric/internal/datapath"
 	"github.com/arpfabric/arpfabric/internal/link"
@@ -21,12 +23,14 @@ type Datapath struct {
 	answers         *answers // nil until Open
 	networks, ports numbers
 
-	program *program // nil if none is attached
-	have    contents // of the program's maps
-	plan    datapath.Plan
-	links   link.Snapshot // as they were when the plan was made
-	found   bool          // an earlier fabric's programs were attached before the first Apply
-	isFirst bool          // Apply has not been called
+	program  *program // nil if none is attached
+	have     contents // of the program's maps
+	plan     datapath.Plan
+	links    link.Snapshot        // as they were when the plan was made
+	joined   map[uint32]time.Time // when the ports have joined that have yet to get the program; nil before the first plan
+	found    bool                 // an earlier fabric's programs were attached before the first Apply
+	isFirst  bool                 // Apply has not been called
+	settling time.Duration
 
 	mu        sync.Mutex // for what several goroutines use
 	failure   error      // why no program is attached
@@ -40,7 +44,7 @@ var _ datapath.Datapath = (*Datapath)(nil)
 
 // New returns a Datapath with another one beneath. It does not change the kernel.
 func New(beneath datapath.Datapath) *Datapath {
-	return &Datapath{Datapath: beneath, networks: numbers{}, ports: numbers{}, isFirst: true}
+	return &Datapath{Datapath: beneath, networks: numbers{}, ports: numbers{}, settling: settling, isFirst: true}
 }
 
 // Remove removes the programs that any process or version has left. It is no error if there are none.
@@ -84,6 +88,7 @@ func (d *Datapath) accelerate(p datapath.Plan, s link.Snapshot) error {
 		return err
 	}
 	want := d.contentsOf(p, s, detours(found, s))
+	d.noteNew(want.ports, found)
 	if len(want.ports) == 0 {
 		return d.takeOff()
 	}
@@ -91,12 +96,53 @@ func (d *Datapath) accelerate(p datapath.Plan, s link.Snapshot) error {
 	if err != nil {
 		return err
 	}
-	if err := attachAll(d.program.Arpfabric, d.programID(), want.ports, found); err != nil {
+	if err := attachAll(d.program.Arpfabric, d.programID(), d.settled(want.ports), found); err != nil {
+		return err
+	}
+	if err := detachAll(want.ports, found); err != nil {
 		return err
 	}
 	d.setRunning(want, s)
 	if replaced != nil {
 		return replaced.Close()
+	}
+	return nil
+}
+
+// settling is how long a port is without the program after it has joined. In that time libvirt adds a qdisc for ingress to
+// the port of a virtual machine with a <bandwidth>, and does not start the machine if there is one already.
+const settling = 3 * time.Second
+
+// noteNew notes when ports have joined. Those of the first plan may have been there for long.
+func (d *Datapath) noteNew(ports map[uint32]guardPort, found map[uint32]place) {
+	for index := range ports {
+		if _, known := d.have.ports[index]; !known && d.joined != nil && found[index].own == nil {
+			d.joined[index] = time.Now()
+		}
+	}
+	if d.joined == nil {
+		d.joined = map[uint32]time.Time{}
+	}
+	maps.DeleteFunc(d.joined, func(index uint32, _ time.Time) bool { _, stays := ports[index]; return !stays })
+}
+
+// settled returns the ports that are to have the program by now.
+func (d *Datapath) settled(ports map[uint32]guardPort) map[uint32]guardPort {
+	now := maps.Clone(ports)
+	maps.DeleteFunc(now, func(index uint32, _ guardPort) bool { return time.Since(d.joined[index]) < d.settling })
+	return now
+}
+
+// attachSettled attaches the program to the ports that have waited for it.
+func (d *Datapath) attachSettled() error {
+	for index, since := range d.joined {
+		if time.Since(since) < d.settling {
+			continue
+		}
+		if err := attach(index, d.program.Arpfabric); err != nil {
+			return err
+		}
+		delete(d.joined, index)
 	}
 	return nil
 }
@@ -184,17 +230,18 @@ func (d *Datapath) Intact(quick bool) []string {
 	if d.program == nil {
 		return changed
 	}
-	found, err := places()
-	if err != nil {
+	err := d.attachSettled()
+	found, unknown := places()
+	if unknown != nil {
 		return changed // as long as it can't find out
 	}
-	if err := d.followOthers(found); err != nil {
+	if err := errors.Join(err, d.followOthers(found)); err != nil {
 		d.setFailure(err)
 		return append(changed, part)
 	}
 	id := d.programID()
 	for index := range d.have.ports {
-		if found[index].has(id) {
+		if _, isNew := d.joined[index]; isNew || found[index].has(id) {
 			continue
 		}
 		if _, err := net.InterfaceByIndex(int(index)); err == nil { // or else the port has just gone

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"testing"
+	"time"
 
 	"github.com/arpfabric/arpfabric/internal/datapath"
 	"github.com/arpfabric/arpfabric/internal/datapath/nft"
@@ -155,11 +156,9 @@ func TestRunsAfterOthers(t *testing.T) {
 	}
 	tc("qdisc", "add", "dev", guestPorts[0], "ingress")
 	tc("filter", "add", "dev", guestPorts[0], "ingress", "u32", "match", "u32", "0", "0", "flowid", "1:1")
-	found, err := places()
-	labtest.Must(t, err)
-	labtest.Must(t, attach(uint32(p.port), found[uint32(p.port)], p.Arpfabric))
+	labtest.Must(t, attach(uint32(p.port), p.Arpfabric))
 	tc("filter", "add", "dev", guestPorts[0], "ingress", "u32", "match", "u32", "0", "0", "flowid", "1:1")
-	filters, err := netlink.FilterList(linkOf(uint32(p.port)), netlink.HANDLE_MIN_INGRESS)
+	filters, err := netlink.FilterList(linkOf(uint32(p.port)), parent)
 	labtest.Must(t, err)
 	for _, f := range filters {
 		if f.Type() != "bpf" && f.Attrs().Priority >= priority {
@@ -168,5 +167,57 @@ func TestRunsAfterOthers(t *testing.T) {
 	}
 	if len(filters) < 3 {
 		t.Errorf("the port has %v", filters)
+	}
+}
+
+// TestClsact holds that the program gets along with the qdisc that others have added.
+func TestClsact(t *testing.T) {
+	labtest.NeedProgram(t, "tc")
+	p := newPair(t, appsBinding)
+	labtest.Must(t, exec.Command("tc", "qdisc", "add", "dev", guestPorts[0], "clsact").Run())
+	labtest.Must(t, attach(uint32(p.port), p.Arpfabric))
+	labtest.Must(t, attach(uint32(p.port), p.Arpfabric)) // in the place of itself
+	found, err := places()
+	labtest.Must(t, err)
+	if at := found[uint32(p.port)]; at.own == nil || at.hasOthers {
+		t.Errorf("attached: %+v", at)
+	}
+	labtest.Must(t, Remove())
+	found, err = places()
+	labtest.Must(t, err)
+	if at := found[uint32(p.port)]; at.own != nil || at.qdisc != clsact {
+		t.Errorf("removed: %+v", at)
+	}
+}
+
+// TestNewPortWaits holds that a port gets the program only some time after it has joined. libvirt adds a qdisc before.
+func TestNewPortWaits(t *testing.T) {
+	addPorts(t)
+	links, err := link.ReadSnapshot()
+	labtest.Must(t, err)
+	d := New(nft.New())
+	labtest.Must(t, d.Open())
+	t.Cleanup(func() { d.Close() })
+	t.Cleanup(func() { d.Remove() })
+	d.settling = time.Hour
+	n := datapath.Network{Name: "lab", Bridge: "br0", ARP: datapath.HandOver, Registry: registrytest.New(t, appsBinding)}
+	for _, guests := range [][]string{guestPorts[:1], guestPorts} {
+		n.Guests = guests
+		labtest.Must(t, d.Apply(datapath.Plan{Networks: []datapath.Network{n}}, links))
+	}
+	has := func(port string) bool {
+		l, _ := links.Find(port)
+		found, err := places()
+		labtest.Must(t, err)
+		return found[uint32(l.Index)].has(d.programID())
+	}
+	for _, settling := range []time.Duration{time.Hour, 0} {
+		d.settling = settling
+		if changed := d.Intact(true); len(changed) > 0 {
+			t.Errorf("after %v, %q has changed", settling, changed)
+		}
+		if !has(guestPorts[0]) || has(guestPorts[1]) != (settling == 0) {
+			t.Errorf("after %v, %s has a program: %t; %s: %t", settling, guestPorts[0], has(guestPorts[0]), guestPorts[1], has(guestPorts[1]))
+		}
 	}
 }
