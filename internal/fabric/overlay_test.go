@@ -120,7 +120,7 @@ func TestOverlaySurvivesRestart(t *testing.T) {
 func TestOverlayFindings(t *testing.T) {
 	s := buildOverlay(t)
 	f := start(t, overlaid(s.attach))
-	expectFinding(t, f, "the MTU of vnet1 is 1500, but the tunnel to other hosts takes 1450; larger packets are lost: set the MTU of the guests " +
+	expectFinding(t, f, "the MTU of vnet1 is 1500, but the tunnel to other hosts takes 1450; larger packets are lost: set the MTU of the guests "+
 		"and their ports to 1450, or that of under to 1550 and that of vx10 to 1500")
 	ip(t, "link", "set", "vx10", "mtu", "1500")
 	expectFinding(t, f, "under takes packets of 1500 bytes, too few for the tunnel: ip link set vx10 mtu 1450")

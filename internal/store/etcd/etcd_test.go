@@ -71,9 +71,13 @@ func (h *host) reopen() {
 
 var morning = time.Date(2026, 3, 2, 8, 0, 0, 0, time.UTC)
 
-func addr(n int) netip.Addr { return netip.AddrFrom4([4]byte{10, 239, byte(n >> 8), byte(n)}) }
+func addr(n int) netip.Addr {
+	return netip.AddrFrom4([4]byte{10, 239 + byte(n>>16), byte(n >> 8), byte(n)})
+}
 
-func macOf(n int) registry.MAC { return registry.MAC{2, 0, byte(n >> 8), byte(n), 0x54, 0xa8} }
+func macOf(n int) registry.MAC {
+	return registry.MAC{2, byte(n >> 16), byte(n >> 8), byte(n), 0x54, 0xa8}
+}
 
 func allocation(n int, name string) store.Allocation {
 	return store.Allocation{Network: "lab", Address: addr(n), MAC: macOf(n), Name: name}
