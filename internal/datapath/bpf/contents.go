@@ -67,7 +67,8 @@ func (d *Datapath) contentsOf(p datapath.Plan, s link.Snapshot, around detour) c
 			around = always("network " + n.Name + " has the policy forward: bridge")
 		}
 		for _, name := range n.Guests {
-			if port, ok := s.Find(name); ok {
+			// A guest port that is in no VLAN at the moment gets no answers.
+			if port, ok := s.Find(name); ok && (n.VLAN == 0 || port.VLAN == n.VLAN) {
 				c.ports[uint32(port.Index)] = d.portOf(n, name, number, around(name) == "")
 				c.addDetour(n, around(name))
 			}

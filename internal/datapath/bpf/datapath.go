@@ -166,6 +166,9 @@ func (d *Datapath) fill(want contents) (replaced *program, err error) {
 	if err := next.write(contents{}, want, d.ports); err != nil {
 		return nil, errors.Join(err, next.Close())
 	}
+	if d.program != nil {
+		next.takeCounts(d.program, want)
+	}
 	replaced, d.program, d.have = d.program, next, want
 	return replaced, nil
 }

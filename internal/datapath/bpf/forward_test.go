@@ -221,3 +221,15 @@ func TestNewPortWaits(t *testing.T) {
 		}
 	}
 }
+
+// TestNoVLAN holds that a guest port that is in no VLAN, such as those of a bridge that no longer filters VLANs, gets no
+// answers in the network of one.
+func TestNoVLAN(t *testing.T) {
+	addPorts(t)
+	links, err := link.ReadSnapshot()
+	labtest.Must(t, err)
+	n := datapath.Network{Name: "lab", Bridge: "br0", VLAN: 10, Guests: guestPorts, Registry: registrytest.New(t, appsBinding)}
+	if c := New(nft.New()).contentsOf(datapath.Plan{Networks: []datapath.Network{n}}, links, always("")); len(c.ports) > 0 {
+		t.Errorf("the ports %v get answers", c.ports)
+	}
+}

@@ -49,4 +49,10 @@ func TestGrows(t *testing.T) {
 			t.Errorf("%+v: a request for the last address: %+v", size, got)
 		}
 	}
+	counters, err := d.Counters()
+	labtest.Must(t, err)
+	answered := responder.Verdict{Action: responder.Reply, Reason: responder.Answered}
+	if n := counters[guestPorts[0]].Handled[answered]; n != 5 {
+		t.Errorf("%d requests were answered, want 5", n)
+	}
 }

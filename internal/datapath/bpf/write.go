@@ -73,6 +73,16 @@ func (p *program) followPorts(have, want map[uint32]guardPort) error {
 	return errors.Join(problems...)
 }
 
+// takeCounts goes on with the counts of another program. Frames of the moment until p replaces it are not counted.
+func (p *program) takeCounts(of *program, c contents) {
+	for index := range c.indexes() {
+		var perCPU []guardCounters
+		if err := of.Counts.Lookup(index, &perCPU); err == nil { // or else the port is new
+			_ = p.Counts.Put(index, perCPU)
+		}
+	}
+}
+
 // writeMap writes what differs into a map.
 func writeMap[K, V comparable](m *ebpf.Map, have, want map[K]V) error {
 	var problems []error
