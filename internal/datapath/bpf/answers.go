@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/arpfabric/arpfabric/internal/wire"
 	"github.com/cilium/ebpf"
@@ -16,6 +17,10 @@ type answers struct {
 	ring, lost *ebpf.Map
 	reader     *ringbuf.Reader
 	record     ringbuf.Record
+
+	mu       sync.Mutex // Lost may be asked while, and after, another goroutine closes the maps
+	isClosed bool
+	lastLost uint64
 }
 
 func newAnswers() (*answers, error) {
@@ -60,19 +65,27 @@ func (a *answers) Write(batch []wire.Frame) (int, error) { return 0, nil }
 
 // Lost implements [wire.Conn].
 func (a *answers) Lost() uint64 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	var perCPU []uint64
-	if err := a.lost.Lookup(uint32(0), &perCPU); err != nil {
-		return 0
+	if a.isClosed || a.lost.Lookup(uint32(0), &perCPU) != nil {
+		return a.lastLost
 	}
-	var all uint64
+	a.lastLost = 0
 	for _, n := range perCPU {
-		all += n
+		a.lastLost += n
 	}
-	return all
+	return a.lastLost
 }
 
 // Close implements [wire.Conn]. No program can be loaded afterwards. Those that are loaded stay.
-func (a *answers) Close() error { return errors.Join(a.reader.Close(), a.ring.Close(), a.lost.Close()) }
+func (a *answers) Close() error {
+	a.Lost() // for those who ask afterwards
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.isClosed = true
+	return errors.Join(a.reader.Close(), a.ring.Close(), a.lost.Close())
+}
 
 // Answers implements [datapath.Datapath].
 func (d *Datapath) Answers() wire.Conn { return d.answers }
