@@ -116,25 +116,30 @@ func (p *port) remoteLocation(mac registry.MAC, r Remote, before *locations) loc
 
 // ensureOverlays makes the VXLAN devices that are missing. If it has made any, it returns a new snapshot.
 func (f *Fabric) ensureOverlays(s link.Snapshot) (link.Snapshot, error) {
+	made, err := f.ensureOverlaysIn(s)
+	if !made {
+		return s, err
+	}
+	next, failed := link.ReadSnapshot()
+	if failed != nil {
+		return s, errors.Join(err, failed)
+	}
+	_, failed = f.ensureOverlaysIn(next) // which notes the devices
+	return next, errors.Join(err, failed)
+}
+
+func (f *Fabric) ensureOverlaysIn(s link.Snapshot) (made bool, err error) {
 	var problems []error
-	hasMade := false
 	for _, n := range f.networks {
 		if n.isWaiting() {
 			continue
 		}
 		n.findBridge(s, f.networks)
-		made, err := n.ensureOverlay(s)
+		isNew, err := n.ensureOverlay(s)
 		problems = append(problems, n.problem(err))
-		hasMade = hasMade || made
+		made = made || isNew && err == nil
 	}
-	if hasMade {
-		next, err := link.ReadSnapshot()
-		if err != nil {
-			return s, errors.Join(append(problems, err)...)
-		}
-		s = next
-	}
-	return s, errors.Join(problems...)
+	return made, errors.Join(problems...)
 }
 
 // ensureOverlay makes the VXLAN device if it is missing, and keeps the bridge from learning behind it and from flooding to it.
