@@ -36,7 +36,8 @@ func TestGuardIsReinstalled(t *testing.T) {
 				answered := len(s.app.answers())
 				labtest.Eventually(t, "app is answered", func() bool { return len(s.app.answers()) > answered+5 })
 				sendMark(t, s.db, s.idle, before+1)
-				return len(s.idle.receivedARP()) == before
+				// The eBPF programs isolate app also while the table is gone.
+				return len(s.idle.receivedARP()) == before && guardIsThere(t)
 			})
 		}
 		stop()
