@@ -247,7 +247,7 @@ var masks = []struct {
 	{regexp.MustCompile(`(found at \S+ on )\d{4}-\d\d-\d\d`), "${1}DATE"},
 	{regexp.MustCompile(`\buser \d+, process \d+`), "user UID, process PID"},
 	{regexp.MustCompile(`"uid": \d+`), `"uid": UID`},
-	{regexp.MustCompile(`\bdatapath (kernel|user: .*)`), "datapath DATAPATH"},
+	{regexp.MustCompile(`\bdatapath (kernel(: an eBPF program.*)?|user: .*)`), "datapath DATAPATH"},
 	{regexp.MustCompile(`, eBPF programs at tc ingress`), ""},
 	{latency, "T"},
 	{regexp.MustCompile(`\b\d+[dhms](\d+[hms])?\b`), "AGE"},

@@ -82,7 +82,7 @@ func (d *Datapath) contentsOf(p datapath.Plan, s link.Snapshot, around detour) c
 
 // addDetour notes why a guest port's frames cross the bridge. Where there are no locations, they always do.
 func (c *contents) addDetour(n datapath.Network, why string) {
-	if why != "" && n.HasLocations() {
+	if why != "" && why != notForwarding && n.HasLocations() {
 		c.detours = append(c.detours, why)
 	}
 }

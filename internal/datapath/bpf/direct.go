@@ -33,7 +33,7 @@ func detours(found map[uint32]place, s link.Snapshot) detour {
 		case hasRulesForIP && seesBridgedIP(bridge):
 			return "rules for IPv4 see the frames in " + bridge + " (br_netfilter)"
 		case !isMember || member.IsBlocked:
-			return name + " does not forward in its bridge"
+			return notForwarding
 		case member.IsIsolated:
 			return name + " is isolated in its bridge"
 		case found[uint32(port.Index)].hasOthers:
@@ -42,6 +42,9 @@ func detours(found map[uint32]place, s link.Snapshot) detour {
 		return ""
 	}
 }
+
+// notForwarding is the detour of a port whose frames the bridge does not forward either. It is nothing to tell people.
+const notForwarding = "the port does not forward"
 
 func always(why string) detour { return func(string) string { return why } }
 
