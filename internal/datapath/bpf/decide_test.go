@@ -27,7 +27,7 @@ import (
 func TestDecidesAsResponder(t *testing.T) {
 	registries, frames := 250, 4000
 	if testing.Short() {
-		registries = 25
+		registries = 10
 	}
 	addPorts(t)
 	d := New(nft.New())
