@@ -13,7 +13,7 @@ import (
 // when the process ends, and goes with the port.
 //
 // tcx, which Linux has from 6.6 on, was tried: it makes no frame faster that could be measured, and waits for all
-// processors at each port, so that 500 ports take some 7 s instead of 0.1 s.
+// processors at each port: 500 ports took 7 s, and take 0.3 s with classifiers.
 const (
 	programName = "arpfabric"
 	priority    = 0xffff // after those of others: the kernel gives one without a priority 0xc000, or less

@@ -341,17 +341,13 @@ var actions = map[responder.Reason]responder.Action{
 }
 
 func withCounts(c datapath.Counters, perCPU []guardCounters) datapath.Counters {
-	handled := map[responder.Verdict]uint64{}
-	for v, n := range c.Handled {
-		handled[v] = n
-	}
+	c.Handled = map[responder.Verdict]uint64{} // the datapath beneath handles none by itself
 	for reason, action := range actions {
 		for _, counters := range perCPU {
 			if n := counters.Frames[reason]; n > 0 {
-				handled[responder.Verdict{Action: action, Reason: reason}] += n
+				c.Handled[responder.Verdict{Action: action, Reason: reason}] += n
 			}
 		}
 	}
-	c.Handled = handled
 	return c
 }

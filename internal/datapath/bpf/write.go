@@ -15,7 +15,6 @@ import (
 // write brings the maps from what they have to what is wanted, and lets frames go past the bridge for a while. After an
 // error, the maps have a part of both, and the program has to be taken off the ports.
 func (p *program) write(have, want contents, ports numbers) error {
-	// What no longer holds goes first.
 	err := errors.Join(
 		writeMap(p.Ports, have.ports, want.ports),
 		writeMap(p.Host, have.host, want.host),
