@@ -46,6 +46,7 @@ func TestRouter(t *testing.T) {
 		if strings.HasSuffix(step.keys, s.idle.Port) {
 			receiver = s.idle
 		}
+		expectLocated(t, routerMAC, receiver.Port) // its frames say so, and the fabric takes a moment
 		for j, frame := range s.toRouter(uint16(i), step.keys != "", receiver) {
 			frame.name = step.name + ": " + frame.name
 			byDB.play(t, decider, frame, 100*i+50+j)
