@@ -76,8 +76,12 @@ const (
 	InvalidDHCP          Reason = 75 // to a DHCP server in another client's name or by a relay, or to a DHCP client
 )
 
+// MisplacedChecksum means that the sender wants the kernel to write a checksum over what other rows look at (CHECKSUM_PARTIAL).
+// It has no row: the bytes of a frame do not show it, only a datapath in the kernel sees it.
+const MisplacedChecksum Reason = 76
+
 // NumReasons is one more than the highest Reason: the length of an array indexed by Reason.
-const NumReasons = int(InvalidDHCP) + 1
+const NumReasons = int(MisplacedChecksum) + 1
 
 var reasonNames = [NumReasons]string{
 	NotARP:               "not-arp",
@@ -111,6 +115,7 @@ var reasonNames = [NumReasons]string{
 	Admitted:             "admitted",
 	ForeignDestination:   "foreign-destination",
 	InvalidDHCP:          "invalid-dhcp",
+	MisplacedChecksum:    "misplaced-checksum",
 }
 
 // String returns the reason's spelling, such as "unknown-target".

@@ -19,7 +19,7 @@ func TestReasons(t *testing.T) {
 		15: "unallocated-probe", 16: "self-probe", 17: "conflict-probe", 18: "answered", 19: "not-holder",
 		64: "rarp-announcement", 65: "unregistered-mac", 66: "ipv6", 67: "unsupported-ethertype", 68: "dhcp-client",
 		69: "unregistered-source", 70: "spoofed-source", 71: "group-destination", 72: "unknown-destination", 73: "admitted",
-		74: "foreign-destination", 75: "invalid-dhcp",
+		74: "foreign-destination", 75: "invalid-dhcp", 76: "misplaced-checksum",
 	}
 	got := map[responder.Reason]string{}
 	last := responder.Reason(0)
@@ -33,7 +33,7 @@ func TestReasons(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("reasons (-want +got):\n%s", diff)
 	}
-	for reason, want := range map[responder.Reason]string{0: "Reason(0)", 20: "Reason(20)", 76: "Reason(76)", 255: "Reason(255)"} {
+	for reason, want := range map[responder.Reason]string{0: "Reason(0)", 20: "Reason(20)", 77: "Reason(77)", 255: "Reason(255)"} {
 		if got := reason.String(); got != want {
 			t.Errorf("%q; want %q", got, want)
 		}

@@ -379,7 +379,7 @@ func TestExplain(t *testing.T) {
 		})
 	}
 	for reason := range responder.Reasons() {
-		if !seen[reason] {
+		if !seen[reason] && reason != responder.MisplacedChecksum { // the bytes of a frame do not show it
 			t.Errorf("no explanation has the reason %s", reason)
 		}
 	}

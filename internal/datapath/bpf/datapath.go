@@ -337,7 +337,7 @@ func (d *Datapath) Counters() (map[string]datapath.Counters, error) {
 // actions are those of the reasons for which the program handles a frame.
 var actions = map[responder.Reason]responder.Action{
 	responder.RateLimited: responder.Drop, responder.SelfProbe: responder.Reply, responder.ConflictProbe: responder.Reply,
-	responder.Answered: responder.Reply, responder.Admitted: responder.Pass,
+	responder.Answered: responder.Reply, responder.Admitted: responder.Pass, responder.MisplacedChecksum: responder.Drop,
 }
 
 func withCounts(c datapath.Counters, perCPU []guardCounters) datapath.Counters {

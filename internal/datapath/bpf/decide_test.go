@@ -47,7 +47,8 @@ func TestDecidesAsResponder(t *testing.T) {
 	for reason, action := range actions {
 		v := responder.Verdict{Action: action, Reason: reason}
 		t.Logf("%s: %d frames", reason, handled[v])
-		if reason != responder.RateLimited && handled[v] == 0 {
+		isOfBytes := reason != responder.RateLimited && reason != responder.MisplacedChecksum
+		if isOfBytes && handled[v] == 0 {
 			t.Errorf("the program has handled no frame as %s", reason)
 		}
 	}

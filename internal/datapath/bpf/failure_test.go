@@ -1,6 +1,8 @@
 package bpf
 
 import (
+	"errors"
+	"runtime"
 	"testing"
 
 	"github.com/arpfabric/arpfabric/internal/datapath"
@@ -8,6 +10,7 @@ import (
 	"github.com/arpfabric/arpfabric/internal/lab/labtest"
 	"github.com/arpfabric/arpfabric/internal/link"
 	"github.com/arpfabric/arpfabric/internal/registrytest"
+	"golang.org/x/sys/unix"
 )
 
 // TestFailure applies a plan when no program can be loaded: the datapath beneath takes over, and Failure says why until a
@@ -37,4 +40,31 @@ func TestFailure(t *testing.T) {
 	if err := d.Failure(); err != nil {
 		t.Errorf("without a network: %v", err)
 	}
+}
+
+// TestKernelWithoutTypes loads the program where the kernel does not describe its types (CONFIG_DEBUG_INFO_BTF).
+func TestKernelWithoutTypes(t *testing.T) {
+	hidden := make(chan error)
+	go func() { // on a thread that ends, and with it its mounts
+		runtime.LockOSThread()
+		hidden <- func() error {
+			if err := unix.Unshare(unix.CLONE_FS | unix.CLONE_NEWNS); err != nil {
+				return err
+			}
+			if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+				return err
+			}
+			for _, described := range []string{"/sys/kernel/btf", "/boot", "/lib/modules", "/usr/lib/debug"} {
+				if err := unix.Mount("none", described, "tmpfs", 0, ""); err != nil && !errors.Is(err, unix.ENOENT) {
+					return err
+				}
+			}
+			p, err := load(sizes{}.withRoom(), nil)
+			if err != nil {
+				return err
+			}
+			return p.Close()
+		}()
+	}()
+	labtest.Must(t, <-hidden)
 }

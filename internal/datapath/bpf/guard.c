@@ -12,6 +12,7 @@
 #include <linux/if_ether.h>
 #include <linux/in.h>
 #include <linux/pkt_cls.h>
+#include <bpf/bpf_core_read.h>
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
@@ -27,8 +28,9 @@ enum reason {
 	CONFLICT_PROBE = 17,
 	ANSWERED       = 18,
 	ADMITTED       = 73,
+	MISPLACED_CHECKSUM = 76,
 
-	NUM_REASONS = 76,
+	NUM_REASONS = 77,
 };
 
 enum port_flag {
@@ -211,6 +213,19 @@ struct frame {
 		struct ip  ip;
 	};
 } __attribute__((packed));
+
+// What the program reads of the kernel's own struct of a frame, whose layout the loader looks up.
+struct sk_buff {
+	unsigned char *head;
+	unsigned char *data;
+	__u8  ip_summed : 2;
+	__u16 csum_start; // from head
+	__u16 csum_offset; // from csum_start
+} __attribute__((preserve_access_index));
+
+#define CHECKSUM_PARTIAL 3 // ip_summed: the kernel writes the checksum when the frame leaves
+
+extern void *bpf_cast_to_kern_ctx(void *) __ksym __weak; // Linux 6.2
 
 struct reply {
 	__u8       destination[ETH_ALEN];
@@ -439,14 +454,54 @@ ALWAYS_INLINE int decide_ip(struct __sk_buff *skb, const struct port *port, cons
 	return bpf_redirect(to->port, 0);
 }
 
+#define NOWHERE (~0U)
+
+// Where a guest wants the kernel to write a checksum into its frame, after all rules: in bytes from the start of the frame.
+// Kernels before 6.2 do not tell.
+ALWAYS_INLINE __u32 checksum_place(struct __sk_buff *ctx)
+{
+	if (!bpf_cast_to_kern_ctx)
+		return NOWHERE;
+	struct sk_buff *skb = bpf_cast_to_kern_ctx(ctx);
+	if (BPF_CORE_READ_BITFIELD(skb, ip_summed) != CHECKSUM_PARTIAL)
+		return NOWHERE;
+	return skb->csum_start + skb->csum_offset - (skb->data - skb->head);
+}
+
+// Whether a checksum there would change what the rules have looked at. No packet has its own checksum there.
+ALWAYS_INLINE int is_misplaced(struct __sk_buff *skb, const struct port *port, const struct frame *f, __u32 place)
+{
+	const __u32 ipv6_header = 40, udp_ports = 4, udp_checksum = 6;
+	if (place < ETH_HLEN || f->type == bpf_htons(ETH_P_ARP) || bpf_ntohs(f->type) < ETH_P_802_3_MIN)
+		return 1;
+	if (!(port->flags & LOCATES)) // the rules look at ARP only
+		return 0;
+	if (f->type == bpf_htons(ETH_P_IPV6))
+		return place < ETH_HLEN + ipv6_header;
+	if (f->type != bpf_htons(ETH_P_IP))
+		return 0;
+	__u32 payload = ETH_HLEN + (f->ip.version_and_length & 0xf) * 4;
+	if (f->ip.protocol != IPPROTO_UDP)
+		return place < payload;
+	return place < payload + udp_ports || (may_be_dhcp(skb, &f->ip) && place != payload + udp_checksum);
+}
+
 SEC("tc")
 int arpfabric(struct __sk_buff *skb)
 {
 	__u32 ifindex = skb->ifindex;
 	struct port *port = bpf_map_lookup_elem(&ports, &ifindex);
-	struct frame frame;
+	if (!port)
+		return GO_ON;
+	struct frame frame = {}; // so that a short frame has no EtherType
+	int is_short = bpf_skb_load_bytes(skb, 0, &frame, sizeof(frame)) < 0;
+	__u32 place = checksum_place(skb);
+	if (place != NOWHERE && is_misplaced(skb, port, &frame, place)) {
+		handle(skb, MISPLACED_CHECKSUM);
+		return TC_ACT_SHOT;
+	}
 	// A tag is never in the frame's bytes alone: then it is the EtherType.
-	if (!port || skb->vlan_present || bpf_skb_load_bytes(skb, 0, &frame, sizeof(frame)) < 0)
+	if (is_short || skb->vlan_present)
 		return GO_ON;
 	if (frame.type == bpf_htons(ETH_P_IP))
 		return decide_ip(skb, port, &frame);

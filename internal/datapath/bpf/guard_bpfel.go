@@ -28,7 +28,7 @@ type guardAnswered struct {
 
 type guardCounters struct {
 	_      structs.HostLayout
-	Frames [76]uint64
+	Frames [77]uint64
 }
 
 type guardGuest struct {

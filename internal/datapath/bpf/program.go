@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
 )
 
 // A program is one load of the eBPF program, with its maps. Its maps can't grow: a plan that needs larger ones gets
@@ -37,7 +38,11 @@ func load(s sizes, shared map[string]*ebpf.Map) (*program, error) {
 		spec.Maps[name].MaxEntries = size
 	}
 	p := &program{}
-	options := &ebpf.CollectionOptions{MapReplacements: shared}
+	types, err := typesInstead()
+	if err != nil {
+		return nil, err
+	}
+	options := &ebpf.CollectionOptions{MapReplacements: shared, Programs: ebpf.ProgramOptions{KernelTypes: types}}
 	if err := spec.LoadAndAssign(&p.guardObjects, options); err != nil {
 		var rejected *ebpf.VerifierError
 		if errors.As(err, &rejected) {
@@ -46,4 +51,17 @@ func load(s sizes, shared map[string]*ebpf.Map) (*program, error) {
 		return nil, fmt.Errorf("loading the eBPF program and its maps: %w", err)
 	}
 	return p, nil
+}
+
+// typesInstead returns no types for a kernel that does not describe its own (CONFIG_DEBUG_INFO_BTF), and nil for others. Without
+// a description, the program reads nothing of the kernel's structs, as on kernels before 6.2.
+func typesInstead() (*btf.Spec, error) {
+	if _, err := btf.LoadKernelSpec(); !errors.Is(err, ebpf.ErrNotSupported) {
+		return nil, nil // other errors are those of loading the program
+	}
+	none, err := btf.NewBuilder(nil, nil)
+	if err != nil {
+		return nil, err
+	}
+	return none.Spec()
 }
