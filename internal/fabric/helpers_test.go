@@ -87,7 +87,11 @@ func startConfig(t *testing.T, cfg *config.Config) *running {
 
 func startLogging(t *testing.T, cfg *config.Config, log slog.Handler) *running {
 	t.Helper()
-	d := newDatapath(t)
+	return startOn(t, newDatapath(t), cfg, log)
+}
+
+func startOn(t *testing.T, d datapath.Datapath, cfg *config.Config, log slog.Handler) *running {
+	t.Helper()
 	f := fabric.New(cfg, slog.New(log), d)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)

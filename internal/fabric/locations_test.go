@@ -2,13 +2,17 @@ package fabric_test
 
 import (
 	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/arpfabric/arpfabric/internal/datapath"
 	"github.com/arpfabric/arpfabric/internal/lab"
 	"github.com/arpfabric/arpfabric/internal/lab/labtest"
 	"github.com/arpfabric/arpfabric/internal/link"
@@ -332,6 +336,44 @@ func TestPortRejoins(t *testing.T) {
 	if s.idle.hasReceived(m) {
 		t.Error("another guest has received it")
 	}
+}
+
+// TestPortLeavesAfterAFrame has a port leave the bridge after its guest's first frame, while the fabric is busy and has not
+// noticed either. When the port returns, the guest is there, although it is silent.
+func TestPortLeavesAfterAFrame(t *testing.T) {
+	s := buildLocations(t)
+	d := &holdable{Datapath: newDatapath(t)}
+	configuration := network(s.attach)
+	fabric := startOn(t, d, loadConfig(t, configuration), slog.NewTextHandler(t.Output(), nil))
+	for _, g := range []*guest{s.app, s.db, s.idle} { // the loop takes what it notices in any order
+		d.held.Lock()
+		reloaded := make(chan error)
+		go func() { reloaded <- fabric.Reload(t.Context(), loadConfig(t, configuration)) }()
+		labtest.Eventually(t, "the fabric is busy", d.isWaiting.Load)
+		g.ask(t)
+		expectLocated(t, g.MAC, g.Port)
+		labtest.Must(t, labtest.ClearMaster(g.Port))
+		d.held.Unlock()
+		labtest.Must(t, <-reloaded)
+		labtest.Eventually(t, "the port is gone", func() bool { return fabric.counts(g.Port) == nil })
+		labtest.Must(t, lab.SetMaster(g.Port, bridgeName))
+		expectLocated(t, g.MAC, g.Port)
+	}
+}
+
+// holdable is a Datapath whose Apply waits as long as held is locked.
+type holdable struct {
+	datapath.Datapath
+	held      sync.Mutex
+	isWaiting atomic.Bool
+}
+
+func (d *holdable) Apply(p datapath.Plan, s link.Snapshot) error {
+	d.isWaiting.Store(true)
+	d.held.Lock()
+	d.isWaiting.Store(false)
+	d.held.Unlock()
+	return d.Datapath.Apply(p, s)
 }
 
 // TestReflectedFrames has a frame with db's MAC come in by an uplink many times, as from a LAN that reflects broadcasts. Each

@@ -121,11 +121,14 @@ func (f *Fabric) takeOver(list ...sighting) (moved bool) {
 	return moved
 }
 
-// take puts a sighting into the locations, unless the port is gone, the MAC has bindings to other ports, or a better frame has
+// take puts a sighting into the locations, unless the port has left the bridge, the MAC has bindings to other ports, or a better frame has
 // located it.
 func (f *Fabric) take(l locations, s sighting) {
 	p := f.ports.Load().locationPort(s.port)
 	at, located := l[s.mac]
+	if p == nil && !located {
+		s.setAside()
+	}
 	if p == nil || p.isOverlay() || at.from == FromBinding || !p.network.config().Registry.MaySend(s.mac, p.link.Name) || located && s.macOnly && !at.MACOnly {
 		return
 	}
@@ -149,6 +152,15 @@ func (f *Fabric) take(l locations, s sighting) {
 		next.VLAN = p.network.config().Attach.VLAN
 	}
 	l[s.mac] = p.location(s.mac, next)
+}
+
+// setAside keeps what a sighting shows for when its guest port, which has just left the bridge, comes back.
+func (s sighting) setAside() {
+	n := s.port.network
+	if s.port.in.Kind == responder.GuestPort && n.config().Registry.MaySend(s.mac, s.port.link.Name) {
+		at := location{Location: datapath.Location{MACOnly: s.macOnly}, since: time.Now(), from: s.from}
+		n.away[s.mac] = s.port.location(s.mac, at)
+	}
 }
 
 // relay sends the announcements that were taken over out of their network's uplinks, so that switches outside learn where the
