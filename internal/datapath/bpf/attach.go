@@ -3,6 +3,7 @@ package bpf
 import (
 	"errors"
 	"fmt"
+	"net"
 
 	"github.com/cilium/ebpf"
 	"github.com/vishvananda/netlink"
@@ -54,7 +55,7 @@ func places() (map[uint32]place, error) {
 		index := uint32(q.Attrs().LinkIndex)
 		filters, err := socket.FilterList(linkOf(index), parent)
 		if err != nil && !isGone(err) && !errors.Is(err, netlink.ErrDumpInterrupted) {
-			return nil, fmt.Errorf("listing the classifiers of the port with ifindex %d over netlink: %w", index, err)
+			return nil, fmt.Errorf("listing the classifiers of %s over netlink: %w", nameOf(index), err)
 		}
 		all[index] = placeOf(q.Type(), filters)
 	}
@@ -108,19 +109,30 @@ func attachError(port uint32, err error, module string) error {
 	case errors.Is(err, unix.ENOENT):
 		return fmt.Errorf("attaching the eBPF program: this kernel has no module for %s", module)
 	}
-	return fmt.Errorf("attaching the eBPF program to the port with ifindex %d: %w", port, err)
+	return fmt.Errorf("attaching the eBPF program to %s: %w", nameOf(port), err)
 }
 
-// attachAll attaches a program to the ports that lack it.
-func attachAll(p *ebpf.Program, id ebpf.ProgramID, ports map[uint32]guardPort, found map[uint32]place) error {
-	var problems []error
+// nameOf returns the name of a port, for people.
+func nameOf(port uint32) string {
+	if l, err := net.InterfaceByIndex(int(port)); err == nil {
+		return l.Name
+	}
+	return fmt.Sprintf("the port with ifindex %d", port)
+}
+
+// attachAll attaches a program to the ports that lack it. It returns the errors of the ports that can't have it, such as one
+// that shares its classifiers with other interfaces.
+func attachAll(p *ebpf.Program, id ebpf.ProgramID, ports map[uint32]guardPort, found map[uint32]place) map[uint32]error {
+	refused := map[uint32]error{}
 	for index := range ports {
 		if found[index].has(id) {
 			continue
 		}
-		problems = append(problems, attach(index, p))
+		if err := attach(index, p); err != nil {
+			refused[index] = err
+		}
 	}
-	return errors.Join(problems...)
+	return refused
 }
 
 // detachAll removes the programs of this package, of any process and version, from all ports but some.
@@ -131,7 +143,7 @@ func detachAll(but map[uint32]guardPort, found map[uint32]place) error {
 			continue
 		}
 		if err := detach(index, at); err != nil && !isGone(err) {
-			problems = append(problems, fmt.Errorf("removing the eBPF program from the port with ifindex %d: %w", index, err))
+			problems = append(problems, fmt.Errorf("removing the eBPF program from %s: %w", nameOf(index), err))
 		}
 	}
 	return errors.Join(problems...)

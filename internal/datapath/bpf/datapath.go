@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -28,6 +29,7 @@ type Datapath struct {
 	plan     datapath.Plan
 	links    link.Snapshot        // as they were when the plan was made
 	joined   map[uint32]time.Time // when the ports have joined that have yet to get the program; nil before the first plan
+	refused  map[uint32]error     // why ports can't have the program; the datapath beneath handles their frames
 	found    bool                 // an earlier fabric's programs were attached before the first Apply
 	isFirst  bool                 // Apply has not been called
 	settling time.Duration
@@ -96,8 +98,10 @@ func (d *Datapath) accelerate(p datapath.Plan, s link.Snapshot) error {
 	if err != nil {
 		return err
 	}
-	if err := attachAll(d.program.Arpfabric, d.programID(), d.settled(want.ports), found); err != nil {
-		return err
+	settled := d.settled(want.ports)
+	d.refused = attachAll(d.program.Arpfabric, d.programID(), settled, found)
+	if len(d.refused) > 0 && len(d.refused) == len(settled) {
+		return errors.Join(slices.Collect(maps.Values(d.refused))...)
 	}
 	if err := detachAll(want.ports, found); err != nil {
 		return err
@@ -133,18 +137,19 @@ func (d *Datapath) settled(ports map[uint32]guardPort) map[uint32]guardPort {
 	return now
 }
 
-// attachSettled attaches the program to the ports that have waited for it.
-func (d *Datapath) attachSettled() error {
+// attachSettled attaches the program to the ports that have waited for it. It reports whether all of them could have it.
+func (d *Datapath) attachSettled() (all bool) {
+	all = true
 	for index, since := range d.joined {
 		if time.Since(since) < d.settling {
 			continue
 		}
 		if err := attach(index, d.program.Arpfabric); err != nil {
-			return err
+			d.refused[index], all = err, false
 		}
 		delete(d.joined, index)
 	}
-	return nil
+	return all
 }
 
 // fill writes contents into the maps. If the maps are too small, or there are none, it loads another program, and returns the
@@ -233,18 +238,20 @@ func (d *Datapath) Intact(quick bool) []string {
 	if d.program == nil {
 		return changed
 	}
-	err := d.attachSettled()
-	found, unknown := places()
-	if unknown != nil {
+	if !d.attachSettled() {
+		changed = append(changed, part) // so that Apply says why
+	}
+	found, err := places()
+	if err != nil {
 		return changed // as long as it can't find out
 	}
-	if err := errors.Join(err, d.followOthers(found)); err != nil {
+	if err := d.followOthers(found); err != nil {
 		d.setFailure(err)
 		return append(changed, part)
 	}
 	id := d.programID()
 	for index := range d.have.ports {
-		if _, isNew := d.joined[index]; isNew || found[index].has(id) {
+		if _, isNew := d.joined[index]; isNew || d.refused[index] != nil || found[index].has(id) {
 			continue
 		}
 		if _, err := net.InterfaceByIndex(int(index)); err == nil { // or else the port has just gone
@@ -283,6 +290,9 @@ func (d *Datapath) Warnings() []string {
 	warnings := d.Datapath.Warnings()
 	if err := d.Failure(); err != nil {
 		warnings = append(warnings, fmt.Sprintf("the kernel does not answer by itself, so that the fabric answers all requests: %v", err))
+	}
+	for _, err := range d.refused {
+		warnings = append(warnings, fmt.Sprintf("the fabric answers the requests of a port itself: %v", err))
 	}
 	for _, why := range d.have.detours {
 		warnings = append(warnings, "frames between guests cross the bridge, which is slower: "+why)

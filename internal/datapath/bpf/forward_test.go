@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"os"
 	"os/exec"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -219,6 +221,41 @@ func TestNewPortWaits(t *testing.T) {
 		if !has(guestPorts[0]) || has(guestPorts[1]) != (settling == 0) {
 			t.Errorf("after %v, %s has a program: %t; %s: %t", settling, guestPorts[0], has(guestPorts[0]), guestPorts[1], has(guestPorts[1]))
 		}
+	}
+}
+
+// TestPortRefused holds that a port that can't have the program, because it shares its classifiers with another interface,
+// keeps it from no other port, and that Warnings says so.
+func TestPortRefused(t *testing.T) {
+	labtest.NeedProgram(t, "tc")
+	addPorts(t)
+	if out, err := exec.Command("tc", "qdisc", "add", "dev", guestPorts[1], "ingress_block", "7", "ingress").CombinedOutput(); err != nil {
+		t.Fatalf("tc: %v: %s", err, out)
+	}
+	links, err := link.ReadSnapshot()
+	labtest.Must(t, err)
+	d := New(nft.New())
+	labtest.Must(t, d.Open())
+	t.Cleanup(func() { d.Close() })
+	t.Cleanup(func() { d.Remove() })
+	n := datapath.Network{Name: "lab", Bridge: "br0", ARP: datapath.HandOver, Registry: registrytest.New(t, appsBinding), Guests: guestPorts}
+	labtest.Must(t, d.Apply(datapath.Plan{Networks: []datapath.Network{n}}, links))
+	found, err := places()
+	labtest.Must(t, err)
+	for i, has := range []bool{true, false} {
+		l, _ := links.Find(guestPorts[i])
+		if found[uint32(l.Index)].has(d.programID()) != has {
+			t.Errorf("%s has the program: %t", l.Name, !has)
+		}
+	}
+	if err := d.Failure(); err != nil {
+		t.Error(err)
+	}
+	if changed := d.Intact(true); len(changed) > 0 {
+		t.Errorf("%q has changed", changed)
+	}
+	if w := d.Warnings(); !slices.ContainsFunc(w, func(w string) bool { return strings.Contains(w, guestPorts[1]) }) {
+		t.Errorf("warnings: %q", w)
 	}
 }
 
