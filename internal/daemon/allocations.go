@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"math"
 	"net/netip"
 	"strings"
 	"sync"
@@ -31,6 +32,7 @@ type allocations struct {
 	config   config.Store
 	shared   store.Shared // the store, if other hosts change it, too; else nil
 	requests chan *change
+	clock    *clock
 
 	summary atomic.Pointer[summary]
 
@@ -80,7 +82,7 @@ const maxBatch = 64
 // run.
 func newAllocations(log *slog.Logger, c config.Store) *allocations {
 	a := &allocations{
-		log: log, config: c, requests: make(chan *change),
+		log: log, config: c, requests: make(chan *change), clock: newClock(log),
 		outside: map[string]map[netip.Addr]outsideBinding{}, given: map[string]netip.Addr{},
 		sources: newSources(log), stale: map[string]bool{},
 	}
@@ -199,7 +201,7 @@ func (a *allocations) apply(ctx context.Context, batch []*change) {
 		}
 		return
 	}
-	a.forgetHeld(time.Now()) // their MACs are free again
+	a.forgetHeld(a.clock.Now()) // their MACs are free again
 	if a.shared == nil {
 		a.makeTogether(ctx, batch)
 		return
@@ -211,7 +213,7 @@ func (a *allocations) apply(ctx context.Context, batch []*change) {
 
 // makeTogether makes changes, and stores them together.
 func (a *allocations) makeTogether(ctx context.Context, batch []*change) {
-	now := time.Now()
+	now := a.clock.Now()
 	var changes []store.Change
 	deciders := map[int]*change{} // by the index of their change
 	for _, c := range batch {
@@ -262,7 +264,7 @@ func (a *allocations) logTakenOver(network string) {
 	var addrs []string
 	n := 0
 	for one := range a.store.Table().All(network) {
-		if _, isOutside := a.outside[network][one.Address]; isOutside || hasExpired(one, time.Now()) {
+		if _, isOutside := a.outside[network][one.Address]; isOutside || hasExpired(one, a.clock.Now()) {
 			continue
 		}
 		if n++; n <= most {
@@ -297,7 +299,7 @@ func (a *allocations) state(name string) (*allocate.State, error) {
 	n, err := a.network(name)
 	if err != nil && a.isRemoved(name) {
 		left := otherNetwork(name)
-		return &allocate.State{Network: left, File: left.Registry, Table: a.store.Table(), Now: time.Now(), IsRemoved: true}, nil
+		return &allocate.State{Network: left, File: left.Registry, Table: a.store.Table(), Now: a.clock.Now(), IsRemoved: true}, nil
 	}
 	if err != nil {
 		return nil, err
@@ -311,7 +313,7 @@ func (a *allocations) state(name string) (*allocate.State, error) {
 		return nil, err
 	}
 	return &allocate.State{
-		Network: n, File: a.bases[name], Table: table, Now: time.Now(), After: a.given[name], Host: allocate.Host(host),
+		Network: n, File: a.bases[name], Table: table, Now: a.clock.Now(), After: a.given[name], Host: allocate.Host(host),
 	}, nil
 }
 
@@ -384,27 +386,33 @@ func (a *allocations) expire(ctx context.Context) {
 	for network := range a.stale {
 		a.updateSourced(ctx, network)
 	}
-	now := time.Now()
+	now := a.clock.Now()
 	if a.store == nil && a.reported != "" {
 		_ = a.ensureOpen(ctx) // it reports its error
 	}
-	if a.store == nil || now.Sub(a.failedAt) < retryExpiry {
+	if a.store == nil || time.Since(a.failedAt) < retryExpiry {
 		return
 	}
-	var changes []store.Change
-	for _, expired := range a.store.Table().Expired(now, maxBatch) {
-		changes = append(changes, allocate.Expire(expired, now))
-	}
+	changes := a.expired(now, maxBatch)
 	if len(changes) == 0 {
 		return
 	}
 	if err := a.commitExpired(changes); err != nil {
-		a.failedAt = now
+		a.failedAt = time.Now()
+		changes = a.expired(now, math.MaxInt)
 	}
 	if err := a.putChangesInForce(ctx, changes); err != nil {
-		a.failedAt = now
+		a.failedAt = time.Now()
 		a.log.Error("an allocation that has expired is still in force", "error", err)
 	}
+}
+
+// expired returns the changes that free the allocations that have expired, at most limit.
+func (a *allocations) expired(now time.Time, limit int) (changes []store.Change) {
+	for _, one := range a.store.Table().Expired(now, limit) {
+		changes = append(changes, allocate.Expire(one, now))
+	}
+	return changes
 }
 
 // commitExpired stores that allocations have expired. In a shared store, another host may have done that, or renewed them.
@@ -441,9 +449,9 @@ func (a *allocations) maintain() time.Duration {
 		a.maintainFailed = err != nil
 		a.report(err)
 	}
-	a.forgetHeld(time.Now())
+	a.forgetHeld(a.clock.Now())
 	next := a.store.Table().NextExpiry()
-	switch wait := time.Until(next); {
+	switch wait := next.Sub(a.clock.Now()); {
 	case len(a.retried) > 0 || time.Since(a.failedAt) < retryExpiry:
 		return retryExpiry
 	case a.shared != nil && (next.IsZero() || wait > retryExpiry):

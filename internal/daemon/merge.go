@@ -86,7 +86,7 @@ func (a *allocations) withAllocations(
 		return base, nil, nil
 	}
 	outside := map[netip.Addr]outsideBinding{}
-	now := time.Now()
+	now := a.clock.Now()
 	inForce := func(yield func(registry.Binding) bool) {
 		for one := range a.store.Table().All(n.Name) {
 			if reason := reasonOutside(n, base, one); reason != "" {
@@ -252,7 +252,7 @@ func (a *allocations) putAddressesInForce(ctx context.Context, addrs []store.Add
 func (a *allocations) edit(ctx context.Context, n *config.Network, addrs []netip.Addr) error {
 	slices.SortFunc(addrs, netip.Addr.Compare)
 	var remove, add []registry.Binding
-	now := time.Now()
+	now := a.clock.Now()
 	for _, addr := range slices.Compact(addrs) {
 		if b, ok := n.Registry.Lookup(addr); ok && !a.isFile(n.Name, b) {
 			remove = append(remove, b)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
-	"time"
 
 	"github.com/arpfabric/arpfabric/internal/allocate"
 	"github.com/arpfabric/arpfabric/internal/store"
@@ -68,7 +67,7 @@ const mostConflicts = 20
 func (a *allocations) makeShared(ctx context.Context, c *change) changeResult {
 	for range mostConflicts {
 		a.receiveChanges(ctx)
-		next, isChange, err := a.decide(c, nil, time.Now())
+		next, isChange, err := a.decide(c, nil, a.clock.Now())
 		if err != nil {
 			return changeResult{err: err}
 		}
@@ -87,7 +86,8 @@ func (a *allocations) makeShared(ctx context.Context, c *change) changeResult {
 
 // reportCommit reports an error of Commit, unless it is one that the shared store has reported, or none.
 func (a *allocations) reportCommit(err error) {
-	if a.shared != nil && err != nil && (errors.Is(err, store.ErrConflict) || a.shared.Health().Err != nil) {
+	isNormal := errors.Is(err, store.ErrConflict) || errors.Is(err, store.ErrReadOnly)
+	if a.shared != nil && err != nil && (isNormal || a.shared.Health().Err != nil) {
 		return
 	}
 	a.report(err)

@@ -16,11 +16,11 @@ import (
 	"github.com/arpfabric/arpfabric/internal/store/etcd/etcdtest"
 )
 
-// beginHost starts the session of a host that shares an etcd with others.
-func beginHost(t *testing.T, c *etcdtest.Cluster, name string) *session {
+// beginHost starts the session of a host that shares an etcd with others. more is added to the configuration of etcd.
+func beginHost(t *testing.T, c *etcdtest.Cluster, name string, more ...string) *session {
 	t.Helper()
 	s := &session{t: t, folder: t.TempDir()}
-	s.etcd = fmt.Sprintf(", etcd: {endpoints: [%s], host: %s}", strings.Join(c.Endpoints(), ", "), name)
+	s.etcd = fmt.Sprintf(", etcd: {endpoints: [%s], host: %s%s}", strings.Join(c.Endpoints(), ", "), name, strings.Join(more, ""))
 	s.begin("")
 	return s
 }
@@ -136,4 +136,64 @@ func TestEtcdIsAway(t *testing.T) {
 	labtest.Eventually(t, "etcd is used again", func() bool { return len(a.allocations.findings("lab")) == 0 })
 	db := a.allocate(allocate.Request{Name: "db"})
 	a.await(want, db.First.String()+" is-at "+db.MAC)
+}
+
+// TestClockJumps sets the clock of a host ahead. If that is soon repaired, no host loses an allocation.
+func TestClockJumps(t *testing.T) {
+	c := etcdtest.Start(t, 1)
+	a, b := beginHost(t, c, "a"), beginHost(t, c, "b")
+	a.allocate(allocate.Request{Expires: time.Now().Add(time.Hour)})
+	want := "10.239.0.2 is-at 02:00:02:de:54:a8"
+	b.await(want)
+	for _, step := range []struct {
+		pass, set time.Duration
+		isFreed   bool
+	}{{0, 24 * time.Hour, false}, {time.Minute, 0, false}, {0, -24 * time.Hour, false}, {0, 24 * time.Hour, false}, {jumpPatience, 0, true}} {
+		b.allocations.clock.pass(step.pass, step.set)
+		b.allocations.expire(t.Context())
+		if step.isFreed {
+			a.await()
+			b.await()
+			continue
+		}
+		b.await(want)
+		next := b.allocate(allocate.Request{}) // which a has after all that b has done before
+		a.await(want, next.First.String()+" is-at "+next.MAC)
+		b.free(next)
+		a.await(want)
+	}
+}
+
+// TestHostThatMayOnlyRead has a user in etcd that may not write allocations. An allocation expires there all the same, and
+// that nobody has freed it is no error.
+func TestHostThatMayOnlyRead(t *testing.T) {
+	c := etcdtest.Start(t, 1)
+	a := beginHost(t, c, "a")
+	a.allocate(allocate.Request{Expires: time.Now().Add(4 * time.Second)})
+	a.stop()
+	for _, line := range []string{
+		"user add root:root", "user grant-role root root", "role add reader", "role grant-permission --prefix=true reader read /arpfabric/v1/",
+		"user add reader:secret", "user grant-role reader reader", "auth enable",
+	} {
+		c.Ctl(strings.Fields(line)...)
+	}
+	b := beginHost(t, c, "b", ", user: reader, password_file: "+labtest.TempFile(t, "password", "secret"))
+	b.await("10.239.0.2 is-at 02:00:02:de:54:a8")
+	_, err := b.Allocate(t.Context(), "lab", allocate.Request{})
+	if err == nil || !strings.HasPrefix(err.Error(), "this host may only read allocations: allocate and free on another host") {
+		t.Errorf("allocating: %v", err)
+	}
+	b.await()
+	labtest.Eventually(t, "it was tried to free the address", func() bool {
+		b.allocations.mu.Lock()
+		defer b.allocations.mu.Unlock()
+		return !b.allocations.failedAt.IsZero()
+	})
+	if findings := b.allocations.findings("lab"); findings != nil {
+		t.Errorf("findings: %q", findings)
+	}
+	b.stop()
+	if strings.Contains(b.log.String(), "level=ERROR") {
+		t.Errorf("log:\n%s", b.log)
+	}
 }

@@ -46,6 +46,9 @@ type Shared interface {
 // change now, so decide again.
 var ErrConflict = errors.New("another host has changed the same in the meantime")
 
+// ErrReadOnly is the error of a change that this host may never make.
+var ErrReadOnly = errors.New("this host may only read allocations")
+
 // An Address is an address of a network.
 type Address struct {
 	Network string

@@ -7,8 +7,10 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"math/big"
 	"net"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -38,7 +40,7 @@ func TestUsers(t *testing.T) {
 		{"unknown user", "nobody", right, "etcd does not know the user nobody"},
 		{"no password", "fabric", "/nowhere", "reading the password of store.etcd.user: open /nowhere"},
 		{"no user", "", "", "etcd wants a user"},
-		{"no rights", "guest", right, "grant a role that may read and write all keys that begin with /arpfabric/v1/"},
+		{"no rights", "guest", right, "grant a role that may read all keys that begin with /arpfabric/v1/"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			h := newHostOf(t, &config.Etcd{Endpoints: c.Endpoints(), Prefix: "/arpfabric", Host: "a", User: test.user, PasswordFile: test.file})
@@ -53,6 +55,77 @@ func TestUsers(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestRoles makes two hosts with the commands of docs/hosts.md. The first may allocate, and the second may only read
+// allocations and write its own keys.
+func TestRoles(t *testing.T) {
+	c := etcdtest.Start(t, 1)
+	c.Ctl("user", "add", "root:root")
+	c.Ctl("user", "grant-role", "root", "root")
+	play := func(line string) {
+		c.Ctl(strings.Fields(strings.Replace(line, "user add ", "user add --new-user-password=secret ", 1))[1:]...)
+	}
+	for _, line := range documentedRoles(t) {
+		if strings.Contains(line, "host1") && !strings.HasSuffix(line, "arpfabric-allocate") {
+			play(strings.ReplaceAll(line, "host1", "host2"))
+		}
+		play(line)
+	}
+	configOf := func(host, user string) *config.Etcd {
+		return &config.Etcd{Endpoints: c.Endpoints(), Prefix: "/arpfabric", Host: host, User: user, PasswordFile: labtest.TempFile(t, "password", "secret\n")}
+	}
+	one, two := newHostOf(t, configOf("host1", "host1")), newHostOf(t, configOf("host2", "host2"))
+	one.commit(change(store.Allocate, allocation(3, "web")))
+	two.expect(one.all()...)
+	for _, refused := range []store.Change{change(store.Allocate, allocation(4, "")), change(store.Free, allocation(3, "web"))} {
+		err := two.Commit([]store.Change{refused})
+		if !errors.Is(err, store.ErrReadOnly) || !strings.Contains(err.Error(), "allocate and free on another host, or grant etcd's user a role") {
+			t.Errorf("%s without the right: %v", refused.Kind, err)
+		}
+	}
+	if err := two.Health().Err; err != nil {
+		t.Errorf("health of a host that may only read: %v", err)
+	}
+
+	a, b := newClaimantOf(t, configOf("host1", "host1"), 1), newClaimantOf(t, configOf("host2", "host2"), 2)
+	a.claim(map[int]uint64{3: 0})
+	b.claim(map[int]uint64{4: 0})
+	b.expect("3 host1 192.0.2.1")
+	a.expect("4 host2 192.0.2.2")
+	b.claim(map[int]uint64{4: 0, 3: b.expect("3 host1 192.0.2.1")[guestOf(3)].Revision}) // a guest moves
+	a.expect("4 host2 192.0.2.2", "3 host2 192.0.2.2")
+
+	for _, args := range [][]string{
+		{"put", "/arpfabric/v1/locations/host1/lab/02:00:00:03:54:a8", "192.0.2.2"},
+		{"put", "/arpfabric/v1/hosts/host1", "me"},
+		{"put", "/arpfabric/v1/hosts/host22", "me"},
+		{"put", "/arpfabric/v1/addresses/lab/10.239.0.9", "allocate lab 10.239.0.9 02:00:00:09:54:a8"},
+		{"del", "--prefix", "/arpfabric/v1/history/"},
+		{"get", "--prefix", "/arpfabric/"},
+	} {
+		if _, err := c.Try(append([]string{"--user", "host2:secret"}, args...)...); err == nil || !strings.Contains(err.Error(), "permission denied") {
+			t.Errorf("etcdctl %s as host2: %v", strings.Join(args, " "), err)
+		}
+	}
+	wrong := newClaimantOf(t, configOf("host1", "host2"), 3)
+	labtest.Eventually(t, "a host that may not write its own keys reports it", func() bool {
+		found := wrong.Findings()[""]
+		return len(found) == 1 && strings.Contains(found[0], "may read and write /arpfabric/v1/hosts/host1, and the keys that begin with "+
+			"/arpfabric/v1/locations/host1/")
+	})
+}
+
+// documentedRoles returns the commands of docs/hosts.md that make users.
+func documentedRoles(t *testing.T) (lines []string) {
+	page, err := os.ReadFile("../../../docs/hosts.md")
+	labtest.Must(t, err)
+	for line := range strings.Lines(string(page)) {
+		if command, _, _ := strings.Cut(line, "#"); strings.HasPrefix(command, "etcdctl ") {
+			lines = append(lines, strings.TrimSpace(command))
+		}
+	}
+	return lines
 }
 
 // TestFull fills etcd's database.

@@ -2,6 +2,7 @@ package etcd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/arpfabric/arpfabric/config"
 	"github.com/arpfabric/arpfabric/responder/registry"
+	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
@@ -29,6 +31,7 @@ type Claim struct {
 	Tunnel   netip.Addr // of the host, for the network
 	Revision uint64
 	lease    clientv3.LeaseID
+	isOwn    bool // of this fabric, or of one before it; not of another one with the same host name
 }
 
 // An Own claim is one of this host.
@@ -37,8 +40,8 @@ type Own struct {
 	Overrules uint64 // the revision of the claim that is wrong because the guest was seen here, or 0
 }
 
-// Claims share behind which host each guest is. A host's claims end with its lease, and of several claims the last one is
-// right: each guest has one key.
+// Claims share behind which host each guest is. Each host has keys of its own, which end with its lease. Of several claims
+// of one guest, the one with the latest revision is right.
 type Claims struct {
 	config   *config.Etcd
 	keys     keys
@@ -48,11 +51,22 @@ type Claims struct {
 	publish  chan struct{}
 	lease    time.Duration // how long the claims of a host stay that is gone
 
-	mu    sync.Mutex      // guards the fields below
-	own   map[Guest]Own   // nil until the first Publish
-	all   map[Guest]Claim // what etcd has; nil until it was read
-	moves map[Guest]moves
-	twin  string // another fabric with this host's name, or ""
+	mu     sync.Mutex        // guards the fields below
+	own    map[Guest]Own     // nil until the first Publish
+	all    map[Guest][]Claim // what etcd has, one claim of each host; nil until it was read
+	moves  map[Guest]moves
+	twin   string // another fabric with this host's name, or ""
+	denied error  // this host may not write its claims, or nil
+}
+
+// latest returns the claim that is right, or none.
+func latest(claims []Claim) (right Claim) {
+	for _, one := range claims {
+		if one.Revision > right.Revision {
+			right = one
+		}
+	}
+	return right
 }
 
 // moves counts how often a guest has moved between hosts.
@@ -99,9 +113,9 @@ func (c *Claims) Others() (map[Guest]Claim, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	others := map[Guest]Claim{}
-	for guest, one := range c.all {
-		if one.Host != c.config.Host {
-			others[guest] = one
+	for guest, claims := range c.all {
+		if right := latest(claims); !right.isOwn {
+			others[guest] = right
 		}
 	}
 	return others, c.all != nil
@@ -121,11 +135,30 @@ func (c *Claims) Findings() map[string][]string {
 	for _, list := range found {
 		slices.Sort(list)
 	}
-	if c.twin != "" {
-		found[""] = []string{fmt.Sprintf("another arpfabric calls itself %s in etcd (%s); give each host a name of its own in store.etcd.host",
-			c.config.Host, c.twin)}
+	if twin := c.findTwin(); twin != "" {
+		found[""] = append(found[""], fmt.Sprintf("another arpfabric calls itself %s in etcd (%s); give each host a name of its own in "+
+			"store.etcd.host", c.config.Host, twin))
+	}
+	if c.denied != nil {
+		found[""] = append(found[""], c.denied.Error())
 	}
 	return found
+}
+
+// findTwin returns another fabric with this host's name, or "". The one that was there first knows it by the host's key, and
+// both by each other's claims.
+func (c *Claims) findTwin() string {
+	if c.twin != "" {
+		return c.twin
+	}
+	for _, claims := range c.all {
+		for _, one := range claims {
+			if one.Host == c.config.Host && !one.isOwn {
+				return "at " + one.Tunnel.String()
+			}
+		}
+	}
+	return ""
 }
 
 // Run shares the claims until ctx ends. Those of this host stay until its lease ends, so that a restart changes nothing.
@@ -136,16 +169,43 @@ func (c *Claims) Run(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		// The store reports what is wrong with etcd.
-		if text := fmt.Sprint(explain(err, c.config)); text != lastError {
+		err = c.explain(err)
+		// The store reports all else that is wrong with etcd.
+		level := slog.LevelDebug
+		if c.setDenied(err) {
+			level = slog.LevelError
+		}
+		if text := fmt.Sprint(err); text != lastError {
 			lastError = text
-			c.log.Debug("cannot share with other hosts where guests are; trying again", "error", text)
+			c.log.Log(ctx, level, "cannot share with other hosts where guests are; trying again", "error", text)
 		}
 		select {
 		case <-time.After(jitter(time.Second)):
 		case <-ctx.Done():
 		}
 	}
+}
+
+var errDenied = errors.New("the other hosts cannot know which guests are here")
+
+// explain is the package's explain, except that it names the keys of this host if the user may not write them.
+func (c *Claims) explain(err error) error {
+	if isDenied(err) {
+		return fmt.Errorf("%w: grant etcd's user a role that may read and write %s, and the keys that begin with %s", errDenied,
+			c.keys.host(c.config.Host), c.keys.claimsOf(c.config.Host))
+	}
+	return explain(err, c.config)
+}
+
+// setDenied notes whether an error is that this host may not write its claims.
+func (c *Claims) setDenied(err error) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.denied = nil
+	if errors.Is(err, errDenied) {
+		c.denied = err
+	}
+	return c.denied != nil
 }
 
 // share shares the claims under one lease, until an error.
@@ -165,7 +225,8 @@ func (c *Claims) share(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := client.Put(session, c.keys.host(c.config.Host), c.instance, clientv3.WithLease(lease.ID)); err != nil {
+	put, err := client.Put(session, c.keys.host(c.config.Host), c.instance, clientv3.WithLease(lease.ID))
+	if err != nil {
 		return err
 	}
 	revision, err := c.readAll(session, client)
@@ -174,7 +235,7 @@ func (c *Claims) share(ctx context.Context) error {
 	}
 	s := &sharing{c, client, lease.ID}
 	events := client.Watch(session, c.keys.claims(), clientv3.WithPrefix(), clientv3.WithRev(revision+1))
-	hosts := client.Watch(session, c.keys.host(c.config.Host), clientv3.WithRev(revision+1))
+	hosts := client.Watch(session, c.keys.host(c.config.Host), clientv3.WithRev(put.Header.Revision+1))
 	return s.loop(ctx, alive, events, hosts)
 }
 
@@ -186,16 +247,16 @@ func (c *Claims) readAll(ctx context.Context, client *clientv3.Client) (revision
 	if err != nil {
 		return 0, err
 	}
-	all := map[Guest]Claim{}
+	all := map[Guest][]Claim{}
 	for _, kv := range resp.Kvs {
-		if guest, one, err := c.keys.parseClaim(string(kv.Key), string(kv.Value)); err == nil {
-			one.Revision, one.lease = uint64(kv.ModRevision), clientv3.LeaseID(kv.Lease)
-			all[guest] = one
+		if guest, one, err := c.keys.parseClaim(kv); err == nil {
+			one.isOwn = one.Host == c.config.Host
+			all[guest] = append(all[guest], one)
 		}
 	}
 	c.mu.Lock()
-	for guest, one := range all {
-		c.noteMove(guest, c.all[guest].Host, one.Host)
+	for guest, claims := range all {
+		c.noteMove(guest, latest(c.all[guest]).Host, latest(claims).Host)
 	}
 	c.all = all
 	c.mu.Unlock()
@@ -216,18 +277,21 @@ func (k keys) host(name string) string { return k.under("hosts") + name }
 
 func (k keys) claims() string { return k.under("locations") }
 
-func (k keys) claim(g Guest) string { return k.claims() + g.Network + "/" + g.MAC.String() }
+func (k keys) claimsOf(host string) string { return k.claims() + host + "/" }
 
-func formatClaim(host string, tunnel netip.Addr) string { return host + " " + tunnel.String() }
+func (k keys) claim(host string, g Guest) string {
+	return k.claimsOf(host) + g.Network + "/" + g.MAC.String()
+}
 
-func (k keys) parseClaim(key, value string) (g Guest, c Claim, err error) {
-	network, mac, _ := strings.Cut(strings.TrimPrefix(key, k.claims()), "/")
-	g.Network = network
-	if g.MAC, err = registry.ParseMAC(mac); err != nil {
+// parseClaim parses a claim. If its key was deleted, it has no tunnel.
+func (k keys) parseClaim(kv *mvccpb.KeyValue) (g Guest, c Claim, err error) {
+	c.Revision, c.lease = uint64(kv.ModRevision), clientv3.LeaseID(kv.Lease)
+	host, guest, _ := strings.Cut(strings.TrimPrefix(string(kv.Key), k.claims()), "/")
+	network, mac, _ := strings.Cut(guest, "/")
+	c.Host, g.Network = host, network
+	if g.MAC, err = registry.ParseMAC(mac); err != nil || len(kv.Value) == 0 {
 		return g, c, err
 	}
-	host, tunnel, _ := strings.Cut(value, " ")
-	c.Host = host
-	c.Tunnel, err = netip.ParseAddr(tunnel)
+	c.Tunnel, err = netip.ParseAddr(string(kv.Value))
 	return g, c, err
 }

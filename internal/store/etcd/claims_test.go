@@ -24,8 +24,13 @@ type claimant struct {
 
 func newClaimant(t testing.TB, name string, n byte, endpoints ...string) *claimant {
 	t.Helper()
+	return newClaimantOf(t, &config.Etcd{Endpoints: endpoints, Prefix: "/arpfabric", Host: name}, n)
+}
+
+func newClaimantOf(t testing.TB, cfg *config.Etcd, n byte) *claimant {
+	t.Helper()
 	c := &claimant{t: t, tunnel: netip.AddrFrom4([4]byte{192, 0, 2, n})}
-	c.Claims = NewClaims(slog.New(slog.DiscardHandler), &config.Etcd{Endpoints: endpoints, Prefix: "/arpfabric", Host: name})
+	c.Claims = NewClaims(slog.New(slog.DiscardHandler), cfg)
 	c.lease = 2 * time.Second // the shortest that etcd grants with its election timeout
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
@@ -73,8 +78,8 @@ func TestClaims(t *testing.T) {
 	b.claim(map[int]uint64{5: 0})
 	a.expect("5 b 192.0.2.2")
 	others := b.expect("3 a 192.0.2.1", "4 a 192.0.2.1")
-	want := "/arpfabric/v1/locations/lab/02:00:00:03:54:a8\na 192.0.2.1\n"
-	if got := c.Ctl("get", "/arpfabric/v1/locations/lab/02:00:00:03:54:a8"); got != want {
+	want := "/arpfabric/v1/locations/a/lab/02:00:00:03:54:a8\n192.0.2.1\n"
+	if got := c.Ctl("get", "/arpfabric/v1/locations/a/lab/02:00:00:03:54:a8"); got != want {
 		t.Errorf("the key of a location:\n%s\nwant\n%s", got, want)
 	}
 
@@ -121,7 +126,7 @@ func TestHostDies(t *testing.T) {
 	}
 	b.claim(map[int]uint64{3: 0}) // the guest has moved meanwhile
 	labtest.Eventually(t, "b has claimed the guest", func() bool {
-		return strings.HasPrefix(c.Ctl("get", "--print-value-only", "/arpfabric/v1/locations/lab/02:00:00:03:54:a8"), "b ")
+		return c.Ctl("get", "--print-value-only", "/arpfabric/v1/locations/b/lab/02:00:00:03:54:a8") != ""
 	})
 	p.Mend()
 	b.expect("4 a 192.0.2.1")
@@ -147,8 +152,8 @@ func TestRestartKeepsClaims(t *testing.T) {
 	})
 }
 
-// TestTwoOfOneKind reports two hosts with the same guest, and two with the same name.
-func TestTwoOfOneKind(t *testing.T) {
+// TestOneMACTwice reports two hosts with the same guest.
+func TestOneMACTwice(t *testing.T) {
 	c := etcdtest.Start(t, 1)
 	hosts := []*claimant{newClaimant(t, "a", 1, c.Endpoints()...), newClaimant(t, "b", 2, c.Endpoints()...)}
 	revision := uint64(0)
@@ -163,12 +168,45 @@ func TestTwoOfOneKind(t *testing.T) {
 		found := hosts[0].Findings()["lab"]
 		return len(found) == 1 && strings.Contains(found[0], "two hosts have guests with the MAC 02:00:00:03:54:a8: a and b")
 	})
+}
 
-	twin := newClaimant(t, "a", 3, c.Endpoints()...)
-	labtest.Eventually(t, "the twin is reported", func() bool {
-		found := hosts[0].Findings()[""]
-		return len(found) == 1 && strings.Contains(found[0], "another arpfabric calls itself a in etcd")
+// TestTwins gives two hosts one name. Both share their guests, and both report it, until one of them has ended.
+func TestTwins(t *testing.T) {
+	c := etcdtest.Start(t, 1)
+	first, b := newClaimant(t, "a", 1, c.Endpoints()...), newClaimant(t, "b", 2, c.Endpoints()...)
+	first.claim(map[int]uint64{3: 0, 4: 0})
+	b.claim(map[int]uint64{})
+	b.expect("3 a 192.0.2.1", "4 a 192.0.2.1")
+	second := newClaimant(t, "a", 3, c.Endpoints()...)
+	second.claim(map[int]uint64{5: 0})
+	b.expect("3 a 192.0.2.1", "4 a 192.0.2.1", "5 a 192.0.2.3")
+	first.expect("5 a 192.0.2.3")
+	second.expect("3 a 192.0.2.1", "4 a 192.0.2.1")
+	for _, host := range []*claimant{first, second} {
+		host.expectTwin(true)
+	}
+	// They don't write the same keys again and again.
+	before := b.expect("3 a 192.0.2.1", "4 a 192.0.2.1", "5 a 192.0.2.3")
+	c.Ctl("put", "/arpfabric/v1/locations/c/lab/02:00:00:09:54:a8", "192.0.2.9")
+	after := b.expect("3 a 192.0.2.1", "4 a 192.0.2.1", "5 a 192.0.2.3", "9 c 192.0.2.9")
+	for guest, one := range before {
+		if after[guest] != one {
+			t.Errorf("%v was %v, is %v", guest, one, after[guest])
+		}
+	}
+	second.claim(map[int]uint64{5: 0, 4: after[guestOf(4)].Revision}) // a guest moves from one to the other
+	b.expect("3 a 192.0.2.1", "4 a 192.0.2.3", "5 a 192.0.2.3", "9 c 192.0.2.9")
+	first.claim(map[int]uint64{3: 0})
+	second.stop()
+	first.expectTwin(false)
+	b.expect("3 a 192.0.2.1", "9 c 192.0.2.9")
+}
+
+// expectTwin waits until the host reports that another one has its name, or no longer.
+func (c *claimant) expectTwin(want bool) {
+	c.t.Helper()
+	labtest.Eventually(c.t, fmt.Sprintf("a twin is reported: %t", want), func() bool {
+		found := c.Findings()[""]
+		return want == (len(found) == 1 && strings.Contains(found[0], "another arpfabric calls itself a in etcd"))
 	})
-	twin.stop()
-	labtest.Eventually(t, "the twin is gone", func() bool { return len(hosts[0].Findings()[""]) == 0 })
 }

@@ -28,6 +28,8 @@ func (s *Store) Commit(changes []store.Change) error {
 	resp, err := client.Txn(ctx).If(t.conditions...).Then(t.puts...).Else(t.reads...).Commit()
 	var revision int64
 	switch {
+	case isDenied(err):
+		return explainChange(err, s.config)
 	case err != nil:
 		if revision, err = s.settle(client, t, err); err != nil {
 			return err

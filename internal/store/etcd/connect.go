@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/arpfabric/arpfabric/config"
+	"github.com/arpfabric/arpfabric/internal/store"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
@@ -122,14 +123,7 @@ func dial(ctx context.Context, endpoint string, c *config.Etcd) error {
 // explain says what is wrong and what to do, for the errors that an operator can repair.
 func explain(err error, c *config.Etcd) error {
 	servers := strings.Join(c.Endpoints, ", ")
-	is := func(targets ...error) bool {
-		for _, target := range targets {
-			if errors.Is(rpctypes.Error(err), target) {
-				return true
-			}
-		}
-		return false
-	}
+	is := func(target error) bool { return errors.Is(rpctypes.Error(err), target) }
 	switch {
 	case err == nil:
 		return nil
@@ -139,9 +133,8 @@ func explain(err error, c *config.Etcd) error {
 		return errors.New("etcd has no users: run `etcdctl auth enable`, or remove store.etcd.user")
 	case is(rpctypes.ErrUserEmpty):
 		return errors.New("etcd wants a user: set store.etcd.user and password_file, or a certificate that names one")
-	case is(rpctypes.ErrPermissionDenied):
-		return fmt.Errorf("etcd's user may not use these keys: grant a role that may read and write all keys that begin with %s%s",
-			c.Prefix, layout)
+	case isDenied(err):
+		return fmt.Errorf("etcd's user may not read the allocations: grant a role that may read all keys that begin with %s%s", c.Prefix, layout)
 	case is(rpctypes.ErrNoSpace):
 		return errors.New("etcd's database is full: compact and defragment it, and run `etcdctl alarm disarm`")
 	case is(rpctypes.ErrCorrupt):
@@ -153,6 +146,17 @@ func explain(err error, c *config.Etcd) error {
 	}
 	return fmt.Errorf("etcd, at %s: %w", servers, err)
 }
+
+// explainChange is explain for a change of allocations.
+func explainChange(err error, c *config.Etcd) error {
+	if isDenied(err) {
+		return fmt.Errorf("%w: allocate and free on another host, or grant etcd's user a role that may write the keys of allocations, which "+
+			"begin with %s%s", store.ErrReadOnly, c.Prefix, layout)
+	}
+	return explain(err, c)
+}
+
+func isDenied(err error) bool { return errors.Is(rpctypes.Error(err), rpctypes.ErrPermissionDenied) }
 
 func isTimeout(err error) bool {
 	return errors.Is(err, context.DeadlineExceeded) || status.Code(err) == codes.DeadlineExceeded

@@ -65,7 +65,7 @@ func (c *Contents) Add(ctx context.Context, changes []store.Change) error {
 	}
 	resp, err := c.client.Txn(ctx).If(t.conditions...).Then(t.puts...).Commit()
 	if err != nil {
-		return explain(err, c.config)
+		return explainChange(err, c.config)
 	}
 	if !resp.Succeeded {
 		return fmt.Errorf("%w; import again", store.ErrConflict)

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -18,6 +19,8 @@ import (
 	"github.com/arpfabric/arpfabric/internal/store/etcd/etcdtest"
 	"github.com/arpfabric/arpfabric/responder/registry"
 	"github.com/google/go-cmp/cmp"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"golang.org/x/sync/errgroup"
 )
 
 // A host is one of many with a store in the same etcd.
@@ -249,6 +252,38 @@ func TestCompaction(t *testing.T) {
 	a.expect(b.all()...)
 }
 
+// TestLaggingWatch delays all that etcd sends to a host, until etcd does not have it any more.
+func TestLaggingWatch(t *testing.T) {
+	const many = 2000 // more than etcd keeps ready for a watch
+	c := etcdtest.Start(t, 1)
+	p := etcdtest.NewProxy(t, c.Endpoints()[0])
+	a, b := newHost(t, "a", c.Endpoints()...), newHost(t, "b", p.Endpoint)
+	a.commit(change(store.Allocate, allocation(1, "")))
+	b.expect(a.all()...)
+	p.Stall()
+	var puts errgroup.Group
+	puts.SetLimit(100)
+	for n := range many {
+		puts.Go(func() error {
+			_, err := a.client.Put(t.Context(), a.keys.address("lab", addr(n+2)), store.FormatState(change(store.Allocate, allocation(n+2, ""))))
+			return err
+		})
+	}
+	labtest.Must(t, puts.Wait())
+	last := a.commit(change(store.Free, allocation(1, "")))
+	c.Ctl("compact", fmt.Sprint(last))
+	p.Resume()
+	labtest.Eventually(t, "the host has read everything again", func() bool {
+		b.inbox.mu.Lock()
+		defer b.inbox.mu.Unlock()
+		return slices.ContainsFunc(b.inbox.updates, func(u update) bool { return u.all != nil })
+	})
+	b.expect(a.all()...)
+	b.expectHealthy()
+	b.commit(change(store.Allocate, allocation(many+2, "")))
+	a.expect(b.all()...)
+}
+
 // TestMembersDie kills the leader, then most members, while two hosts allocate all the time.
 func TestMembersDie(t *testing.T) {
 	const each = 60
@@ -424,4 +459,58 @@ func TestRestored(t *testing.T) {
 	h.expect("10.239.0.3 02:00:00:03:54:a8")
 	h.expectHealthy()
 	h.commit(change(store.Allocate, allocation(4, "")))
+}
+
+// TestClocks frees addresses on hosts whose clock is wrong. Another host holds them by its own clock.
+func TestClocks(t *testing.T) {
+	c := etcdtest.Start(t, 1)
+	a, b := newHost(t, "a", c.Endpoints()...), newHost(t, "b", c.Endpoints()...)
+	for n, wrong := range []time.Duration{-24 * time.Hour, 24 * time.Hour} {
+		a.commit(change(store.Allocate, allocation(3+n, "")))
+		free := change(store.Free, allocation(3+n, ""))
+		free.At = time.Now().Add(wrong)
+		a.commit(free)
+		labtest.Eventually(t, "the other host knows it", func() bool { b.Receive(); _, isHeld := b.Table().Held("lab", addr(3+n)); return isHeld })
+		if h, _ := b.Table().Held("lab", addr(3+n)); time.Since(h.Since).Abs() > time.Hour {
+			t.Errorf("%s is held since %v", addr(3+n), h.Since)
+		}
+	}
+	b.reopen()
+	if h, isHeld := b.Table().Held("lab", addr(4)); !isHeld || time.Until(h.Since) > time.Hour {
+		t.Errorf("after a restart, %s is held since %v", addr(4), h.Since)
+	}
+}
+
+// TestHistoryIsKept deletes old changes, but not the last ones: they may be of a host whose clock is wrong.
+func TestHistoryIsKept(t *testing.T) {
+	c := etcdtest.Start(t, 1)
+	h := newHost(t, "a", c.Endpoints()...)
+	h.expectHealthy()
+	add := func(n int, at time.Time) {
+		t.Helper()
+		var puts []clientv3.Op
+		for i := range n {
+			key := h.keys.change("lab", "a", at.Add(time.Duration(i)))
+			puts = append(puts, clientv3.OpPut(key, store.FormatChange(change(store.Allocate, allocation(3, "")))))
+		}
+		for some := range slices.Chunk(puts, 100) {
+			_, err := h.client.Txn(t.Context()).Then(some...).Commit()
+			labtest.Must(t, err)
+		}
+	}
+	expect := func(want int) {
+		t.Helper()
+		h.follower.cleanHistory(t.Context())
+		if got := strings.Count(c.Ctl("get", "--prefix", "--keys-only", "/arpfabric/v1/history/"), "history"); got != want {
+			t.Errorf("%d changes are left, want %d", got, want)
+		}
+	}
+	add(4, time.Now().Add(-2*historyKept))
+	add(1, time.Now().Add(-historyKept-time.Hour))
+	add(historyLeast-1, time.Now())
+	expect(historyLeast)
+	add(1, time.Now().Add(-10*historyKept)) // made now
+	expect(historyLeast + 1)
+	add(historyLeast, time.Now().Add(historyKept))
+	expect(2*historyLeast - 1)
 }

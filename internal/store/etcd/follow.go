@@ -20,6 +20,7 @@ const (
 	shortestRetry   = 100 * time.Millisecond
 	longestRetry    = 5 * time.Second
 	historyKept     = 30 * 24 * time.Hour
+	historyLeast    = 1000      // changes of a network that are kept for longer
 	historyInterval = time.Hour // between two deletions of the history before
 )
 
@@ -214,12 +215,16 @@ func (f *follower) take(resp clientv3.WatchResponse) error {
 func (f *follower) parse(e *clientv3.Event) (event, error) {
 	if e.Type != clientv3.EventTypeDelete {
 		c, err := f.keys.parseState(string(e.Kv.Key), string(e.Kv.Value), e.Kv.ModRevision)
+		c.At = now() // an address is held from now on, whatever the time at the host that has freed it
 		return event{Change: c}, err
 	}
 	at, err := f.keys.parseAddress(string(e.Kv.Key))
 	gone := store.Allocation{Network: at.Network, Address: at.Addr, Revision: uint64(e.Kv.ModRevision)}
 	return event{Change: store.Change{Allocation: gone}, isDeleted: true}, err
 }
+
+// now returns the time in whole seconds, as changes have it.
+func now() time.Time { return time.Now().UTC().Truncate(time.Second) }
 
 func (f *follower) deliver(u update) {
 	f.inbox.add(u)
@@ -264,7 +269,8 @@ func (f *follower) probe(ctx context.Context, cluster uint64) error {
 	return err
 }
 
-// cleanHistory deletes the changes that are too old, network by network. If that fails, the next time will do.
+// cleanHistory deletes the changes that are too old, network by network. It keeps the last ones, because the clock may be wrong
+// here, or where a change was made. If that fails, the next time will do.
 func (f *follower) cleanHistory(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -275,7 +281,15 @@ func (f *follower) cleanHistory(ctx context.Context) {
 			return
 		}
 		network, _, _ := strings.Cut(strings.TrimPrefix(string(first.Kvs[0].Key), f.keys.history("")), "/")
+		last, err := f.client.Get(ctx, f.keys.history(network), clientv3.WithPrefix(), clientv3.WithKeysOnly(), clientv3.WithLimit(historyLeast),
+			clientv3.WithSort(clientv3.SortByModRevision, clientv3.SortDescend))
+		if err != nil {
+			return
+		}
 		before := f.keys.historyBefore(network, time.Now().Add(-historyKept))
+		for _, kv := range last.Kvs {
+			before = min(before, string(kv.Key))
+		}
 		if _, err := f.client.Delete(ctx, f.keys.history(network), clientv3.WithRange(before)); err != nil {
 			return
 		}

@@ -21,7 +21,7 @@ const pageSize = 10_000
 
 // readAll reads all addresses.
 func readAll(ctx context.Context, client *clientv3.Client, k keys) (*list, error) {
-	l := &list{table: store.NewTable()}
+	l, now := &list{table: store.NewTable()}, now()
 	end := clientv3.GetPrefixRangeEnd(k.addresses())
 	for key := k.addresses(); ; {
 		page, err := readPage(ctx, client, key, end, l.revision)
@@ -34,6 +34,9 @@ func readAll(ctx context.Context, client *clientv3.Client, k keys) (*list, error
 		l.count += len(page.Kvs)
 		for _, kv := range page.Kvs {
 			if c, err := k.parseState(string(kv.Key), string(kv.Value), kv.ModRevision); err == nil {
+				if c.At.After(now) {
+					c.At = now // the clock of the host that has freed it was wrong
+				}
 				l.table.Apply(c)
 			} else {
 				l.problems = append(l.problems, err)

@@ -18,7 +18,7 @@ type sharing struct {
 
 var errLease = errors.New("this host's lease has ended")
 
-// loop takes over what others claim, and writes this host's claims, until an error. If ctx ends, the lease is revoked.
+// loop takes over what others claim, and writes this host's claims, until an error, or until ctx ends.
 func (s *sharing) loop(
 	ctx context.Context, alive <-chan *clientv3.LeaseKeepAliveResponse, events, hosts clientv3.WatchChan,
 ) error {
@@ -60,26 +60,27 @@ func (s *sharing) take(events []*clientv3.Event) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, e := range events {
-		if e.Type == clientv3.EventTypeDelete {
-			if guest, _, err := s.keys.parseClaim(string(e.Kv.Key), "- 0.0.0.0"); err == nil {
-				delete(s.all, guest)
-			}
-			continue
-		}
-		guest, one, err := s.keys.parseClaim(string(e.Kv.Key), string(e.Kv.Value))
+		guest, one, err := s.keys.parseClaim(e.Kv)
 		if err != nil {
 			continue // somebody has written it by hand
 		}
-		one.Revision, one.lease = uint64(e.Kv.ModRevision), clientv3.LeaseID(e.Kv.Lease)
-		s.noteMove(guest, s.all[guest].Host, one.Host)
-		s.all[guest] = one
+		before := latest(s.all[guest])
+		claims := slices.DeleteFunc(s.all[guest], func(other Claim) bool { return other.Host == one.Host })
+		if e.Type != clientv3.EventTypeDelete {
+			one.isOwn = one.Host == s.config.Host && one.lease == s.lease
+			claims = append(claims, one)
+		}
+		s.noteMove(guest, before.Host, latest(claims).Host)
+		if s.all[guest] = claims; len(claims) == 0 {
+			delete(s.all, guest)
+		}
 	}
 	notify(s.changed)
 }
 
 // noteMove counts a move of a guest, if it is one, and logs when there are too many.
 func (c *Claims) noteMove(guest Guest, from, to string) {
-	if from == "" || from == to {
+	if from == "" || to == "" || from == to {
 		return
 	}
 	m := c.moves[guest]
@@ -126,13 +127,13 @@ func (s *sharing) checkTwin(ctx context.Context, events []*clientv3.Event) error
 	return nil
 }
 
-// mostWrites is the number of keys that are written at once.
+// mostWrites is the number of keys that are written at once: etcd takes 128 operations, and as many conditions.
 const mostWrites = 60
 
-// A write changes one claim, if nobody else has changed it meanwhile.
+// A write changes one claim of this host, if nobody has changed meanwhile what it depends on.
 type write struct {
-	condition clientv3.Cmp
-	op        clientv3.Op
+	conditions []clientv3.Cmp
+	op         clientv3.Op
 }
 
 // write brings etcd in line with this host's claims.
@@ -160,7 +161,7 @@ func (s *sharing) try(ctx context.Context, writes []write) (failed bool, err err
 	var conditions []clientv3.Cmp
 	var ops []clientv3.Op
 	for _, w := range writes {
-		conditions, ops = append(conditions, w.condition), append(ops, w.op)
+		conditions, ops = append(conditions, w.conditions...), append(ops, w.op)
 	}
 	resp, err := s.client.Txn(ctx).If(conditions...).Then(ops...).Commit()
 	if err != nil {
@@ -170,7 +171,7 @@ func (s *sharing) try(ctx context.Context, writes []write) (failed bool, err err
 }
 
 // missing returns the writes that etcd lacks: claims of this host that are not there or have another lease, and claims that
-// this host has no longer. A claim of another host stays, unless the guest was seen here since.
+// this host has no longer. Where another claim is right, nothing is written, unless the guest was seen here since.
 func (s *sharing) missing() (writes []write) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -178,22 +179,41 @@ func (s *sharing) missing() (writes []write) {
 		return nil
 	}
 	for guest, own := range s.own {
-		now, exists := s.all[guest]
-		isMine := exists && now.Host == s.config.Host
-		if isMine && now.lease == s.lease && now.Tunnel == own.Tunnel || exists && !isMine && now.Revision > own.Overrules {
+		before, right := s.atKey(guest), latest(s.all[guest])
+		isDone := right.isOwn && right.lease == s.lease && right.Tunnel == own.Tunnel
+		if isDone || !right.isOwn && right.Revision > own.Overrules {
 			continue
 		}
-		key := s.keys.claim(guest)
-		writes = append(writes, write{
-			clientv3.Compare(clientv3.ModRevision(key), "=", int64(now.Revision)),
-			clientv3.OpPut(key, formatClaim(s.config.Host, own.Tunnel), clientv3.WithLease(s.lease)),
-		})
+		w := write{
+			[]clientv3.Cmp{s.isUnchanged(guest, before)},
+			clientv3.OpPut(s.keys.claim(s.config.Host, guest), own.Tunnel.String(), clientv3.WithLease(s.lease)),
+		}
+		if right.Host != "" && right != before {
+			w.conditions = append(w.conditions, s.isUnchanged(guest, right))
+		}
+		writes = append(writes, w)
 	}
-	for guest, now := range s.all {
-		if _, ok := s.own[guest]; !ok && now.Host == s.config.Host {
-			key := s.keys.claim(guest)
-			writes = append(writes, write{clientv3.Compare(clientv3.ModRevision(key), "=", int64(now.Revision)), clientv3.OpDelete(key)})
+	for guest := range s.all {
+		before := s.atKey(guest)
+		if _, isHere := s.own[guest]; before.isOwn && !isHere {
+			writes = append(writes, write{
+				[]clientv3.Cmp{s.isUnchanged(guest, before)}, clientv3.OpDelete(s.keys.claim(s.config.Host, guest)),
+			})
 		}
 	}
 	return writes
+}
+
+// atKey returns the claim at this host's key for a guest. It may be one of another fabric with this host's name.
+func (s *sharing) atKey(guest Guest) Claim {
+	for _, one := range s.all[guest] {
+		if one.Host == s.config.Host {
+			return one
+		}
+	}
+	return Claim{Host: s.config.Host}
+}
+
+func (s *sharing) isUnchanged(guest Guest, c Claim) clientv3.Cmp {
+	return clientv3.Compare(clientv3.ModRevision(s.keys.claim(c.Host, guest)), "=", int64(c.Revision))
 }

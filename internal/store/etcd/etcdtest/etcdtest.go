@@ -50,10 +50,10 @@ func Start(t testing.TB, n int, options ...string) *Cluster {
 	return start(t, n, "http", loopback, options, nil)
 }
 
-// StartAt starts a cluster of one member that serves http on an address of the lab.
-func StartAt(t testing.TB, addr string) *Cluster {
+// StartAt starts a cluster of n members that serve http on an address of the lab.
+func StartAt(t testing.TB, n int, addr string) *Cluster {
 	t.Helper()
-	return start(t, 1, "http", addr, nil, nil)
+	return start(t, n, "http", addr, nil, nil)
 }
 
 // StartTLS starts a cluster of one member that serves https, with options for its TLS. ctl are options for etcdctl.

@@ -1,7 +1,6 @@
 package etcdtest
 
 import (
-	"io"
 	"net"
 	"strings"
 	"sync"
@@ -15,7 +14,8 @@ type Proxy struct {
 	Endpoint string // its URL
 	target   string
 
-	mu    sync.Mutex
+	gate  sync.RWMutex // Stall holds it
+	mu    sync.Mutex   // guards the fields below
 	isCut bool
 	conns []net.Conn
 }
@@ -48,10 +48,29 @@ func (p *Proxy) serve(in net.Conn) {
 		return
 	}
 	p.conns = append(p.conns, in, out)
-	relay := func(to, from net.Conn) { _, _ = io.Copy(to, from); to.Close() }
-	go relay(in, out)
-	go relay(out, in)
+	go p.relay(in, out)
+	go p.relay(out, in)
 }
+
+func (p *Proxy) relay(to, from net.Conn) {
+	defer to.Close()
+	buf := make([]byte, 4096)
+	for {
+		n, err := from.Read(buf)
+		p.gate.RLock()
+		_, failed := to.Write(buf[:n])
+		p.gate.RUnlock()
+		if err != nil || failed != nil {
+			return
+		}
+	}
+}
+
+// Stall lets nothing through, until Resume. The connections stay.
+func (p *Proxy) Stall() { p.gate.Lock() }
+
+// Resume undoes Stall.
+func (p *Proxy) Resume() { p.gate.Unlock() }
 
 // Cut closes all connections, and lets no others be made.
 func (p *Proxy) Cut() {
