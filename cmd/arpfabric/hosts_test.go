@@ -9,12 +9,13 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/arpfabric/arpfabric/internal/api"
 	"github.com/arpfabric/arpfabric/internal/lab"
 	"github.com/arpfabric/arpfabric/internal/lab/labtest"
 	"github.com/arpfabric/arpfabric/internal/store/etcd/etcdtest"
 )
 
-// The stage of two hosts. Each host is a network namespace with a fabric, a bridge, and guests, which are namespaces, too:
+// The stage of hosts, here two. Each host is a network namespace with a fabric, a bridge, and guests, which are namespaces, too:
 //
 //	  a 10.239.0.101      b 10.239.0.102     c 10.239.0.103
 //	   |                   |                  |
@@ -26,7 +27,7 @@ import (
 //	under0, 192.0.2.254, etcd
 type hostsStage struct {
 	etcd  *etcdtest.Cluster
-	hosts [2]*overlayHost
+	hosts []*overlayHost
 }
 
 type overlayHost struct {
@@ -34,6 +35,7 @@ type overlayHost struct {
 	*lab.Guest
 	*lab.Capture
 	*program
+	client        *api.Client
 	configuration string
 }
 
@@ -41,30 +43,32 @@ const hostsConfiguration = `
 networks:
   lab:
     attach: {bridge: br0}
-    subnet: 10.239.0.0/24
+    subnet: 10.239.0.0/20
     registry:
       10.239.0.101: "02:00:06:de:54:a8"
       10.239.0.102: "02:00:07:de:54:a8"
       10.239.0.103: "02:00:08:de:54:a8"
     overlay: {device: vx10, vni: 10, local: 192.0.2.%[1]d}
 api: {socket: %[2]s/api.sock}
-store: {folder: %[2]s, etcd: {endpoints: [%[3]s], host: host%[1]d}}
+store: {folder: %[2]s, etcd: {endpoints: [%[3]s], host: %[4]s}}
 `
 
-func newHostsStage(t *testing.T) *hostsStage {
+// newHostsStage makes a stage with a number of hosts and of members of etcd.
+func newHostsStage(t *testing.T, hosts, members int) *hostsStage {
 	t.Helper()
 	labtest.NeedProgram(t, "ip", "ping")
 	t.Cleanup(func() { lab.DeleteLink("under0") })
 	labtest.Must(t, lab.AddBridge("under0"))
 	labtest.Must(t, labtest.AddAddress("under0", netip.MustParsePrefix("192.0.2.254/24")))
-	s := &hostsStage{etcd: etcdtest.StartAt(t, "192.0.2.254")}
-	for i := range s.hosts {
-		s.hosts[i] = s.addHost(t, i+1)
+	s := &hostsStage{etcd: etcdtest.StartAt(t, members, "192.0.2.254")}
+	for i := range hosts {
+		s.hosts = append(s.hosts, s.addHost(t, i+1, fmt.Sprint("host", i+1)))
 	}
 	return s
 }
 
-func (s *hostsStage) addHost(t *testing.T, n int) *overlayHost {
+// addHost adds host number n, which has a name in etcd.
+func (s *hostsStage) addHost(t *testing.T, n int, name string) *overlayHost {
 	t.Helper()
 	inside, err := lab.AddGuest(lab.GuestConfig{
 		Name: fmt.Sprint("host", n), Port: fmt.Sprint("up", n), Bridge: "under0", MAC: net.HardwareAddr{2, 0, 0, 0, 0, byte(n)},
@@ -78,7 +82,9 @@ func (s *hostsStage) addHost(t *testing.T, n int) *overlayHost {
 	h := &overlayHost{t: t, Guest: inside, Capture: capture}
 	h.run("ip", "link", "add", "br0", "type", "bridge")
 	h.run("ip", "link", "set", "br0", "up")
-	h.configuration = labtest.TempFile(t, "arpfabric.yaml", fmt.Sprintf(hostsConfiguration, n, t.TempDir(), s.etcd.Endpoints()[0]))
+	folder := t.TempDir()
+	h.client = api.NewClient(folder + "/api.sock")
+	h.configuration = labtest.TempFile(t, "arpfabric.yaml", fmt.Sprintf(hostsConfiguration, n, folder, strings.Join(s.etcd.Endpoints(), ", "), name))
 	return h
 }
 
@@ -159,7 +165,7 @@ func (h *overlayHost) tunnelled() (all, group int) {
 // TestTwoHosts sends traffic between guests of two hosts, moves a guest, kills a fabric, and expects no broadcast in the
 // tunnel.
 func TestTwoHosts(t *testing.T) {
-	s := newHostsStage(t)
+	s := newHostsStage(t, 2, 1)
 	one, two := s.hosts[0], s.hosts[1]
 	one.start()
 	two.start()
@@ -188,6 +194,19 @@ func TestTwoHosts(t *testing.T) {
 		two.expectPing("c", "10.239.0.102")
 		one.expectPing("a", "10.239.0.102")
 		one.expectLocation(2, "vnet2")
+	})
+	t.Run("without the tunnel", func(t *testing.T) {
+		two.run("ip", "route", "add", "blackhole", "192.0.2.1")
+		one.run("ip", "route", "add", "blackhole", "192.0.2.2")
+		if _, err := two.Run(t.Context(), "ip", "netns", "exec", "c", "ping", "-c", "1", "-W", "1", "10.239.0.101"); err == nil {
+			t.Error("the tunnel is not cut")
+		}
+		one.expectPing("a", "10.239.0.102") // of the same host
+		two.expectLocation(1, "vx10")       // the hosts know it by etcd
+		one.expectLocation(3, "vx10")
+		two.run("ip", "route", "del", "blackhole", "192.0.2.1")
+		one.run("ip", "route", "del", "blackhole", "192.0.2.2")
+		two.expectPing("c", "10.239.0.101")
 	})
 	t.Run("without etcd", func(t *testing.T) {
 		s.etcd.KillAll()

@@ -3,6 +3,7 @@ package etcdtest
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -176,6 +177,14 @@ func (c *Cluster) Leader() (leader int) {
 		return false
 	})
 	return leader
+}
+
+// Compact makes etcd forget all that is not the newest.
+func (c *Cluster) Compact() {
+	c.t.Helper()
+	var answer struct{ Header struct{ Revision int64 } }
+	labtest.Must(c.t, json.Unmarshal([]byte(c.Ctl("get", "any", "--write-out", "json")), &answer))
+	c.Ctl("compact", fmt.Sprint(answer.Header.Revision))
 }
 
 // Ctl runs etcdctl, and returns its output.
