@@ -165,15 +165,7 @@ func startDHCP(t *testing.T, addrs string, leases ...lease) {
 			t.Logf("dnsmasq said:\n%s", text)
 		}
 	})
-	labtest.Eventually(t, "dnsmasq listens", func() bool { return listensUDP(t, 67) })
-}
-
-// listensUDP reports whether a socket of the host is bound to a UDP port.
-func listensUDP(t *testing.T, port int) bool {
-	t.Helper()
-	sockets, err := os.ReadFile("/proc/thread-self/net/udp")
-	labtest.Must(t, err)
-	return strings.Contains(string(sockets), fmt.Sprintf(":%04X 00000000:0000", port))
+	labtest.Eventually(t, "dnsmasq listens", func() bool { return labtest.ListensUDP(t, 67) })
 }
 
 // lease runs a DHCP client with additional options in the guest, and returns the address that it gets, or "".

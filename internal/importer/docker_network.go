@@ -10,8 +10,9 @@ import (
 
 // A DockerNetwork is a network of Docker's engine with its running containers.
 type DockerNetwork struct {
-	Bridge     string       // "" if it has none
-	Gateways   []netip.Addr // of its IPv4 subnets: addresses of the bridge
+	Bridge     string // "" if it has none
+	Subnets    []netip.Prefix
+	Gateways   []netip.Addr // those that the network was made with: Docker does not tell one that it has chosen itself
 	Containers []Lease
 	LeftOut    []LeftOut
 }
@@ -33,6 +34,9 @@ func ReadDockerNetwork(data []byte, name string) (DockerNetwork, error) {
 	s.readDocker(root)
 	n := DockerNetwork{Bridge: dockerBridge(root), LeftOut: s.leftOut}
 	for _, subnet := range root.get("IPAM").list("Config") {
+		if prefix, err := netip.ParsePrefix(subnet.string("Subnet")); err == nil && prefix.Addr().Is4() {
+			n.Subnets = append(n.Subnets, prefix)
+		}
 		if addr, err := netip.ParseAddr(subnet.string("Gateway")); err == nil && addr.Is4() {
 			n.Gateways = append(n.Gateways, addr)
 		}

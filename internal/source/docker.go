@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"slices"
 	"time"
@@ -22,7 +23,7 @@ import (
 type dockerNetwork struct {
 	config.Source
 	client *http.Client
-	macOf  func(device string) (net.HardwareAddr, error)
+	find   func(device string) (device, error)
 	events *eventStream // nil if the engine can't be reached
 	next   time.Duration
 }
@@ -43,16 +44,29 @@ func newDockerNetwork(c config.Source) *dockerNetwork {
 		return d.DialContext(ctx, "unix", c.Socket)
 	}
 	return &dockerNetwork{
-		Source: c, client: &http.Client{Transport: &http.Transport{DialContext: dial}}, macOf: deviceMAC, next: firstRetry,
+		Source: c, client: &http.Client{Transport: &http.Transport{DialContext: dial}}, find: findDevice, next: firstRetry,
 	}
 }
 
-func deviceMAC(device string) (net.HardwareAddr, error) {
-	dev, err := net.InterfaceByName(device)
+// A device is an interface of this host.
+type device struct {
+	mac   net.HardwareAddr
+	addrs []netip.Addr // IPv4
+}
+
+func findDevice(name string) (d device, err error) {
+	dev, err := net.InterfaceByName(name)
 	if err != nil {
-		return nil, err
+		return d, err
 	}
-	return dev.HardwareAddr, nil
+	addrs, err := dev.Addrs()
+	for _, a := range addrs {
+		if prefix, err := netip.ParsePrefix(a.String()); err == nil && prefix.Addr().Is4() {
+			d.addrs = append(d.addrs, prefix.Addr())
+		}
+	}
+	d.mac = dev.HardwareAddr
+	return d, err
 }
 
 func (d *dockerNetwork) close() {
@@ -109,23 +123,37 @@ func (d *dockerNetwork) readNetwork(ctx context.Context) ([]importer.Lease, []im
 	return leases, append(n.LeftOut, problems...), nil
 }
 
-// gateways returns the bindings of the network's gateways, which are addresses of its bridge on this host.
+// gateways returns the bindings of the network's gateways: the addresses of its bridge on this host. The engine does not
+// know them all: of a network that was made with a subnet and without a gateway, it tells none.
 func (d *dockerNetwork) gateways(n importer.DockerNetwork) (all []importer.Lease, problems []importer.LeftOut) {
-	isGateway := func(l importer.Lease) bool { return slices.Contains(n.Gateways, l.First) }
-	if len(n.Gateways) == 0 || slices.ContainsFunc(n.Containers, isGateway) {
+	origin := registry.Origin{Source: fmt.Sprintf("docker %s gateway", d.Of)}
+	leaveOut := func(what, format string, args ...any) {
+		problems = append(problems, importer.LeftOut{Origin: origin, What: what, Why: fmt.Sprintf(format, args...)})
+	}
+	if n.Bridge == "" { // its gateway, if it has one, is outside
 		return nil, nil
 	}
-	origin := registry.Origin{Source: fmt.Sprintf("docker %s gateway", d.Of)}
-	mac, err := d.macOf(n.Bridge)
-	if err != nil || len(mac) != len(registry.MAC{}) {
-		return nil, []importer.LeftOut{{Origin: origin, What: n.Gateways[0].String(), Why: fmt.Sprintf("this host has no bridge %s, "+
-			"whose MAC is the gateway's", n.Bridge)}}
+	bridge, err := d.find(n.Bridge)
+	if err != nil || len(bridge.mac) != len(registry.MAC{}) {
+		leaveOut(n.Bridge, "this host has no such bridge, whose MAC and addresses are the gateway's")
+		return nil, problems
+	}
+	for _, addr := range bridge.addrs {
+		if slices.ContainsFunc(n.Subnets, func(s netip.Prefix) bool { return s.Contains(addr) }) {
+			b := registry.Binding{First: addr, Last: addr, MAC: registry.MAC(bridge.mac), Name: "gateway", Origin: origin}
+			all = append(all, importer.Lease{Binding: b})
+		}
 	}
 	for _, addr := range n.Gateways {
-		b := registry.Binding{First: addr, Last: addr, MAC: registry.MAC(mac), Name: "gateway", Origin: origin}
-		all = append(all, importer.Lease{Binding: b})
+		if !slices.Contains(bridge.addrs, addr) && !slices.ContainsFunc(n.Containers, hasAddress(addr)) {
+			leaveOut(addr.String(), "the bridge %s does not have this address; if another host has it, bind it in the registry", n.Bridge)
+		}
 	}
-	return all, nil
+	return all, problems
+}
+
+func hasAddress(addr netip.Addr) func(importer.Lease) bool {
+	return func(l importer.Lease) bool { return l.First == addr }
 }
 
 // get returns the body of an answer of the engine. Close it.

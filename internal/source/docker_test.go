@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"net/netip"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -28,6 +29,7 @@ type engine struct {
 	mu         sync.Mutex
 	containers map[string]map[string]string // by ID
 	isRemoved  bool
+	gateway    string // that the network was made with; empty if the engine chose one, which it does not tell then
 	asked      string // the filters of the last request for events
 	listeners  map[chan string]bool
 }
@@ -70,10 +72,14 @@ func (e *engine) network(w http.ResponseWriter, _ *http.Request) {
 		http.Error(w, `{"message":"network backend not found"}`, http.StatusNotFound)
 		return
 	}
+	subnet := map[string]string{"Subnet": "172.18.0.0/16"}
+	if e.gateway != "" {
+		subnet["Gateway"] = e.gateway
+	}
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(map[string]any{
 		"Name": "backend", "Id": "0123456789abcdef", "Driver": "bridge", "Options": map[string]string{},
-		"IPAM":       map[string]any{"Config": []map[string]string{{"Subnet": "172.18.0.0/16", "Gateway": "172.18.0.1"}}},
+		"IPAM":       map[string]any{"Config": []map[string]string{subnet}},
 		"Containers": e.containers,
 	})
 }
@@ -115,11 +121,13 @@ func followDocker(t *testing.T, e *engine, hasBridge bool) *stage {
 	t.Helper()
 	c := config.Source{Kind: config.Docker, Of: "backend", Socket: e.socket}
 	d := newDockerNetwork(c)
-	d.macOf = func(device string) (net.HardwareAddr, error) {
-		if device != "br-0123456789ab" || !hasBridge {
-			return nil, errors.New("no such device")
+	d.find = func(name string) (device, error) {
+		if name != "br-0123456789ab" || !hasBridge {
+			return device{}, errors.New("no such device")
 		}
-		return net.HardwareAddr{2, 0, 0, 0xde, 0x54, 0xa8}, nil
+		// The address outside of the network's subnet is the operator's.
+		addrs := []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("172.18.0.1")}
+		return device{net.HardwareAddr{2, 0, 0, 0xde, 0x54, 0xa8}, addrs}, nil
 	}
 	s := &stage{t: t, dir: filepath.Dir(e.socket)}
 	s.Source = &Source{Source: c, log: slog.New(slog.DiscardHandler), follow: d}
@@ -169,8 +177,26 @@ func TestDocker(t *testing.T) {
 func TestDockerWithoutBridge(t *testing.T) {
 	s := followDocker(t, startEngine(t), false)
 	left := s.State().LeftOut
-	if got := s.has(); got != dockerWeb || len(left) != 1 || !strings.Contains(left[0].String(), "docker backend gateway: 172.18.0.1: this host has no bridge br-0123456789ab") {
+	if got := s.has(); got != dockerWeb || len(left) != 1 || !strings.Contains(left[0].String(), "docker backend gateway: br-0123456789ab: this host has no such bridge") {
 		t.Errorf("%q, left out %v", got, left)
+	}
+}
+
+// TestDockerGateway has a network that was made with a gateway, which the bridge has or has not.
+func TestDockerGateway(t *testing.T) {
+	for gateway, want := range map[string]string{
+		"172.18.0.1":   "",
+		"172.18.0.254": "docker backend gateway: 172.18.0.254: the bridge br-0123456789ab does not have this address",
+	} {
+		e := startEngine(t)
+		e.gateway = gateway
+		s := followDocker(t, e, true)
+		left := s.State().LeftOut
+		if got := s.has(); got != dockerGateway+" "+dockerWeb || (want == "") != (len(left) == 0) {
+			t.Errorf("%s: %q, left out %v", gateway, got, left)
+		} else if want != "" && !strings.HasPrefix(left[0].String(), want) {
+			t.Errorf("%s: %s", gateway, left[0])
+		}
 	}
 }
 

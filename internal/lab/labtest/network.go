@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
+	"strings"
+	"testing"
 
 	"github.com/arpfabric/arpfabric/internal/lab"
 	"github.com/vishvananda/netlink"
@@ -99,4 +102,12 @@ func ForgetNeighbors(g *lab.Guest) error {
 		}
 		return err
 	})
+}
+
+// ListensUDP reports whether a socket of the host is bound to a UDP port.
+func ListensUDP(t testing.TB, port int) bool {
+	t.Helper()
+	sockets, err := os.ReadFile("/proc/thread-self/net/udp")
+	Must(t, err)
+	return strings.Contains(string(sockets), fmt.Sprintf(":%04X 00000000:0000", port))
 }
