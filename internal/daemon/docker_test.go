@@ -36,7 +36,9 @@ func newDockerLab(t *testing.T) *dockerLab {
 		t.Skip("needs dockerd, which is not installed")
 	}
 	labtest.NeedProgram(t, "docker", "busybox")
-	dir := t.TempDir()
+	dir, err := os.MkdirTemp("/run", "docker") // of the lab, in memory: the engine waits for the disk often
+	labtest.Must(t, err)
+	t.Cleanup(func() { os.RemoveAll(dir) })
 	l := &dockerLab{t: t, dir: dir, socket: filepath.Join(dir, "docker.sock")}
 	l.startEngine()
 	t.Cleanup(func() { lab.DeleteLink("br0") })
@@ -47,7 +49,7 @@ func newDockerLab(t *testing.T) *dockerLab {
 	return l
 }
 
-// startEngine starts the engine until the test ends, or until stopEngine. The containers, and what else the engine starts,
+// startEngine starts the engine until the test ends, or until killEngine. The containers, and what else the engine starts,
 // are in its namespace of processes, and so end with it.
 func (l *dockerLab) startEngine() {
 	l.t.Helper()
@@ -65,10 +67,10 @@ func (l *dockerLab) startEngine() {
 	})
 }
 
-// stopEngine stops the engine, and so its containers.
-func (l *dockerLab) stopEngine(how unix.Signal) {
+// killEngine kills the engine, and so its containers.
+func (l *dockerLab) killEngine() {
 	l.t.Helper()
-	labtest.Must(l.t, l.engine.Process.Signal(how))
+	labtest.Must(l.t, l.engine.Process.Kill())
 	_ = l.engine.Wait()
 }
 
@@ -183,24 +185,19 @@ func TestDocker(t *testing.T) {
 	l.expectReaches("web", dockerGateway.String())
 
 	// The containers end with the engine, but nobody says so until it is back.
-	l.stopEngine(unix.SIGKILL)
+	l.killEngine()
 	l.expectError("asking Docker at " + l.socket)
 	l.expect(gateway, web)
 	l.startEngine()
 	l.expectError("")
 	l.expect(gateway)
-	l.docker("start", "web", "db")
-	l.expect(gateway, l.container("db"), l.container("web"))
-	l.stopEngine(unix.SIGTERM)
-	l.startEngine()
-	l.expect(gateway)
 
-	l.docker("rm", "--force", "web", "db")
+	l.docker("rm", "web", "db")
 	l.docker("network", "rm", "backend")
 	l.expectError("there is no network backend in Docker")
 	l.addNetwork()
 	l.expectError("")
-	l.expect(l.gateway(), l.start("web"))
+	l.expect(l.gateway())
 }
 
 // expectError waits until the source fails with an error that begins so, or until it does not fail if it is "".
