@@ -53,7 +53,7 @@ var (
 
 // TestLinks checks that the files and headings to which the pages link exist.
 func TestLinks(t *testing.T) {
-	for _, page := range append(pages(t), "../../CONTRIBUTING.md", "../../SECURITY.md") {
+	for _, page := range append(pages(t), "../../CONTRIBUTING.md", "../../SECURITY.md", "../../examples/hosts/README.md") {
 		text, err := os.ReadFile(page)
 		labtest.Must(t, err)
 		for _, link := range links.FindAllStringSubmatch(string(text), -1) {

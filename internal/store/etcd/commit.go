@@ -135,7 +135,7 @@ func newest(resp *clientv3.TxnResponse) (revision int64) {
 // the answer was lost. It takes the transaction's key in the history, which that needs: then it can't happen any more.
 func (s *Store) settle(client *clientv3.Client, t *transaction, failure error) (revision int64, err error) {
 	failure = explain(failure, s.config)
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), settling)
 	defer cancel()
 	for {
 		resp, err := client.Txn(ctx).If(clientv3.Compare(clientv3.CreateRevision(t.attempt), "=", 0)).
@@ -159,6 +159,10 @@ func (s *Store) settle(client *clientv3.Client, t *transaction, failure error) (
 		}
 	}
 }
+
+// settling is how long settle waits for etcd. With the patience of the transaction before, it is shorter than a client of the
+// API waits for an answer, so that the client gets the cause.
+const settling = 3 * time.Second
 
 // withdrawn is the value of a change in the history that never happened.
 const withdrawn = "# withdrawn"
