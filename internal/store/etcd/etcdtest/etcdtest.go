@@ -1,7 +1,10 @@
-// Package etcdtest runs etcd clusters for tests, on the loopback interface of a lab. Only tests import it.
+// Package etcdtest runs etcd clusters for tests, on the loopback interface of a lab. Only tests import it. The server is the
+// program etcd that is installed, or the one that the environment variable ETCDTEST_SERVER names: the module in the folder
+// current builds the current release.
 package etcdtest
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -65,7 +68,7 @@ func StartTLS(t testing.TB, options, ctl []string) *Cluster {
 
 func start(t testing.TB, n int, scheme, addr string, options, ctl []string) *Cluster {
 	t.Helper()
-	labtest.NeedProgram(t, "etcd", "etcdctl")
+	labtest.NeedProgram(t, server(), "etcdctl")
 	c := &Cluster{t: t, folder: t.TempDir(), options: options, ctl: ctl}
 	var peers []string
 	for i := range n {
@@ -82,6 +85,9 @@ func start(t testing.TB, n int, scheme, addr string, options, ctl []string) *Clu
 	return c
 }
 
+// server returns the name or the path of the server.
+func server() string { return cmp.Or(os.Getenv("ETCDTEST_SERVER"), "etcd") }
+
 // Endpoints returns the URLs of all members.
 func (c *Cluster) Endpoints() (all []string) {
 	for _, m := range c.members {
@@ -94,7 +100,7 @@ func (c *Cluster) Endpoints() (all []string) {
 func (c *Cluster) Restart(i int) {
 	c.t.Helper()
 	m := c.members[i]
-	cmd := exec.Command("etcd", append([]string{
+	cmd := exec.Command(server(), append([]string{
 		"--name", m.name, "--data-dir", filepath.Join(c.folder, m.name), "--log-level", "error", "--logger", "zap",
 		"--listen-client-urls", m.client, "--advertise-client-urls", m.client,
 		"--listen-peer-urls", m.peer, "--initial-advertise-peer-urls", m.peer, "--initial-cluster", c.peers,
