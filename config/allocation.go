@@ -126,7 +126,7 @@ func (p MACPattern) String() string {
 
 // allocation converts how addresses are allocated.
 func (c *converter) allocation(raw rawAllocation, subnet netip.Prefix) Allocation {
-	a := Allocation{MAC: defaultMACPattern(subnet), Hold: c.duration(raw.Hold)}
+	a := Allocation{MAC: defaultMACPattern(subnet), Hold: c.duration(raw.Hold, holds)}
 	if raw.From.readable() {
 		a.From = c.addressRange(raw.From)
 		if subnet.IsValid() && a.From != (Range{}) && !(subnet.Contains(a.From.First) && subnet.Contains(a.From.Last)) {
@@ -157,16 +157,22 @@ func (c *converter) addressRange(v value) Range {
 	return r
 }
 
-// longestHold is the longest time that a freed address can be held: 720h.
-const longestHold = 30 * 24 * time.Hour
+// holds are the times that a freed address can be held.
+var holds = durations{0, 30 * 24 * time.Hour, "0s to 720h"}
 
-func (c *converter) duration(v value) time.Duration {
+// durations are those from one to another. The text is for errors.
+type durations struct {
+	shortest, longest time.Duration
+	text              string
+}
+
+func (c *converter) duration(v value, allowed durations) time.Duration {
 	if v.broken {
 		return 0
 	}
 	d, err := time.ParseDuration(v.text)
-	if err != nil || d < 0 || d > longestHold {
-		c.add(v.place, "want a duration, such as 90s, 10m or 24h, from 0s to 720h, not %s", quote(v.text))
+	if err != nil || d < allowed.shortest || d > allowed.longest {
+		c.add(v.place, "want a duration, such as 90s, 10m or 24h, from %s, not %s", allowed.text, quote(v.text))
 	}
 	return d
 }

@@ -42,6 +42,7 @@ type rawEtcd struct {
 	PasswordFile value   `yaml:"password_file" format:"file"`
 	Prefix       value   `yaml:"prefix" format:"keyprefix" default:"/arpfabric"`
 	Host         value   `yaml:"host" format:"host"`
+	Lease        value   `yaml:"lease" format:"duration" default:"60s"`
 	AllowEmpty   value   `yaml:"allow_empty" oneof:"false true" default:"false"`
 }
 

@@ -74,7 +74,7 @@ var beyondSchema = []struct{ problem, why string }{
 	{`^a key must be one value`, "JSON has only strings as keys"},
 	{` is already | is listed twice, | is listed twice$|the address is bound twice|the MAC is bound alone twice|overlaps `, "compares several values"},
 	{`subnet 10\.239\.0\.0/24|has no binding, so guests`, "compares addresses with ranges"},
-	{`from 0s to 720h, not "721h"$`, "compares durations"},
+	{`from 0s to 720h, not "721h"$|from 5s to 1h, not "2s"$`, "compares durations"},
 	{`the range ends before|has host bits set|has no address that a host can have|^127\.0\.0\.0 is in 127\.0\.0\.0/8`, "compares numbers"},
 	{`^00:00:00:00:00:00 is not a unicast MAC`, "a pattern of keys has no exceptions"},
 	{`it has 16 bytes|it contains '\\u00a0'`, "a schema counts characters, not bytes"},

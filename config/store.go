@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 	"unicode"
 )
 
@@ -27,10 +28,14 @@ type Etcd struct {
 	Cert, Key    string   // the files of the client's certificate and key
 	User         string
 	PasswordFile string
-	Prefix       string // of all keys, without a slash at the end
-	Host         string // the name of this host, which is unique
-	AllowEmpty   bool   // believe an etcd that has lost all allocations
+	Prefix       string        // of all keys, without a slash at the end
+	Host         string        // the name of this host, which is unique
+	Lease        time.Duration // how long other hosts believe a host that is gone
+	AllowEmpty   bool          // believe an etcd that has lost all allocations
 }
+
+// leases are the times that a lease may have. A shorter one could end while etcd elects a leader.
+var leases = durations{5 * time.Second, time.Hour, "5s to 1h"}
 
 // IsSame reports whether two stores are the same.
 func (s Store) IsSame(other Store) bool { return reflect.DeepEqual(s, other) }
@@ -65,7 +70,7 @@ func (c *converter) etcd(raw *rawEtcd) *Etcd {
 		CA: c.pathOf(raw.TLS.CA), Cert: c.pathOf(raw.TLS.Cert), Key: c.pathOf(raw.TLS.Key),
 		User: raw.User.text, PasswordFile: c.pathOf(raw.PasswordFile),
 		Prefix: strings.TrimRight(raw.Prefix.text, "/"), Host: c.hostName(raw.Host),
-		AllowEmpty: raw.AllowEmpty.text == "true",
+		Lease: c.duration(raw.Lease, leases), AllowEmpty: raw.AllowEmpty.text == "true",
 	}
 	if len(raw.Endpoints) == 0 {
 		c.add(raw.place, "endpoints are missing: list the URLs of etcd's servers, such as [https://192.0.2.1:2379]")

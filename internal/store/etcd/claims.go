@@ -49,7 +49,6 @@ type Claims struct {
 	instance string // tells apart two fabrics with one host name
 	changed  chan struct{}
 	publish  chan struct{}
-	lease    time.Duration // how long the claims of a host stay that is gone
 
 	mu     sync.Mutex        // guards the fields below
 	own    map[Guest]Own     // nil until the first Publish
@@ -82,16 +81,11 @@ const (
 	movesPeriod = time.Minute
 )
 
-// defaultLease is how long a host's claims stay after it has lost etcd, or has died. It is longer than an election, or a
-// restart.
-const defaultLease = 60 * time.Second
-
 // NewClaims returns the claims of a host. Run shares them.
 func NewClaims(log *slog.Logger, c *config.Etcd) *Claims {
 	return &Claims{
 		config: c, keys: keys(c.Prefix), log: log, instance: fmt.Sprintf("process=%d started=%d", os.Getpid(), time.Now().UnixNano()),
-		changed: make(chan struct{}, 1), publish: make(chan struct{}, 1), lease: defaultLease,
-		moves: map[Guest]moves{},
+		changed: make(chan struct{}, 1), publish: make(chan struct{}, 1), moves: map[Guest]moves{},
 	}
 }
 
@@ -217,7 +211,7 @@ func (c *Claims) share(ctx context.Context) error {
 	defer client.Close()
 	session, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
 	defer cancel()
-	lease, err := client.Grant(session, int64(c.lease/time.Second))
+	lease, err := client.Grant(session, int64(c.config.Lease/time.Second))
 	if err != nil {
 		return err
 	}

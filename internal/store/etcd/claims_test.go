@@ -30,8 +30,8 @@ func newClaimant(t testing.TB, name string, n byte, endpoints ...string) *claima
 func newClaimantOf(t testing.TB, cfg *config.Etcd, n byte) *claimant {
 	t.Helper()
 	c := &claimant{t: t, tunnel: netip.AddrFrom4([4]byte{192, 0, 2, n})}
+	cfg.Lease = 2 * time.Second // the shortest that etcd grants with its election timeout
 	c.Claims = NewClaims(slog.New(slog.DiscardHandler), cfg)
-	c.lease = 2 * time.Second // the shortest that etcd grants with its election timeout
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() { defer close(ended); c.Run(ctx) }()
