@@ -123,6 +123,11 @@ func setUp() error {
 	if err := hideStore(); err != nil {
 		return err
 	}
+	return setUpLoopback()
+}
+
+// setUpLoopback sets the loopback interface of the network namespace up.
+func setUpLoopback() error {
 	lo, err := netlink.LinkByName("lo")
 	if err != nil {
 		return fmt.Errorf("finding lo: %w", err)

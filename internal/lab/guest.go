@@ -22,6 +22,7 @@ type GuestConfig struct {
 	Bridge string           // bridge that the port joins; "" for none
 	MAC    net.HardwareAddr // MAC of the guest's eth0
 	Addr   netip.Prefix     // address of the guest's eth0; zero for none
+	MTU    int              // of both ends; 0 for the usual 1500
 }
 
 // Guest is a network namespace with one interface, eth0, whose other end is a port on the host.
@@ -38,7 +39,7 @@ func AddGuest(config GuestConfig) (*Guest, error) {
 		return nil, fmt.Errorf("guest %s: making its network namespace: %w", config.Name, err)
 	}
 	g := &Guest{GuestConfig: config, ns: ns}
-	if err := g.connect(); err != nil {
+	if err := g.Plug(); err != nil {
 		return nil, errors.Join(fmt.Errorf("guest %s: %w", config.Name, err), g.Delete())
 	}
 	return g, nil
@@ -54,12 +55,14 @@ func newNamespace(name string) (netns.NsHandle, error) {
 	return ns, err
 }
 
-// connect makes the veth pair and sets both ends up.
-func (g *Guest) connect() error {
+// Plug makes the veth pair, in this network namespace, and waits until it carries frames. After [Guest.Unplug], the guest may
+// be plugged in elsewhere, like one that migrates to another host.
+func (g *Guest) Plug() error {
 	pair := &netlink.Veth{
-		LinkAttrs:        netlink.LinkAttrs{Name: g.Port},
+		LinkAttrs:        netlink.LinkAttrs{Name: g.Port, MTU: g.MTU},
 		PeerName:         "eth0",
 		PeerHardwareAddr: g.MAC,
+		PeerMTU:          uint32(g.MTU),
 		PeerNamespace:    netlink.NsFd(g.ns),
 	}
 	if err := netlink.LinkAdd(pair); err != nil {
@@ -82,6 +85,9 @@ func (g *Guest) connect() error {
 	return g.Do(func() error { return waitUntilUp("eth0") })
 }
 
+// Unplug deletes the veth pair, which is in this network namespace.
+func (g *Guest) Unplug() error { return DeleteLink(g.Port) }
+
 // waitUntilUp waits until an interface carries frames. The kernel notices only some time later that both ends of the
 // pair are up, and drops frames until then.
 func waitUntilUp(name string) error {
@@ -99,6 +105,9 @@ func waitUntilUp(name string) error {
 }
 
 func (g *Guest) setUpInside() error {
+	if err := setUpLoopback(); err != nil {
+		return err
+	}
 	err := os.WriteFile("/proc/sys/net/ipv6/conf/eth0/disable_ipv6", []byte("1"), 0)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("turning IPv6 off: %w", err)
@@ -150,7 +159,7 @@ func (g *Guest) Run(ctx context.Context, name string, args ...string) (string, e
 
 // Delete deletes the guest's port and network namespace. Programs that still run in it lose the network.
 func (g *Guest) Delete() error {
-	err := DeleteLink(g.Port)
+	err := g.Unplug()
 	if e := netns.DeleteNamed(g.Name); err == nil {
 		err = e
 	}

@@ -31,6 +31,15 @@ func SetMaster(port, bridge string) error {
 	return netlink.LinkSetMaster(p, b)
 }
 
+// AddNeighbor adds a permanent neighbour entry.
+func AddNeighbor(name string, addr netip.Addr, mac net.HardwareAddr) error {
+	l, err := netlink.LinkByName(name)
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return netlink.NeighSet(&netlink.Neigh{LinkIndex: l.Attrs().Index, State: netlink.NUD_PERMANENT, IP: addr.AsSlice(), HardwareAddr: mac})
+}
+
 // DeleteLink deletes an interface. It is no error if there is none of that name.
 func DeleteLink(name string) error {
 	l, err := netlink.LinkByName(name)
