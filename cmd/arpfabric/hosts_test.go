@@ -31,7 +31,7 @@ type hostsStage struct {
 }
 
 type overlayHost struct {
-	t *testing.T
+	t testing.TB
 	*lab.Guest
 	*lab.Capture
 	*program
@@ -54,7 +54,7 @@ store: {folder: %[2]s, etcd: {endpoints: [%[3]s], host: %[4]s}}
 `
 
 // newHostsStage makes a stage with a number of hosts and of members of etcd.
-func newHostsStage(t *testing.T, hosts, members int) *hostsStage {
+func newHostsStage(t testing.TB, hosts, members int) *hostsStage {
 	t.Helper()
 	labtest.NeedProgram(t, "ip", "ping")
 	t.Cleanup(func() { lab.DeleteLink("under0") })
@@ -68,7 +68,7 @@ func newHostsStage(t *testing.T, hosts, members int) *hostsStage {
 }
 
 // addHost adds host number n, which has a name in etcd.
-func (s *hostsStage) addHost(t *testing.T, n int, name string) *overlayHost {
+func (s *hostsStage) addHost(t testing.TB, n int, name string) *overlayHost {
 	t.Helper()
 	inside, err := lab.AddGuest(lab.GuestConfig{
 		Name: fmt.Sprint("host", n), Port: fmt.Sprint("up", n), Bridge: "under0", MAC: net.HardwareAddr{2, 0, 0, 0, 0, byte(n)},

@@ -71,7 +71,7 @@ func arpfabric(t *testing.T, prefix []string, args ...string) *program {
 }
 
 // launch is like arpfabric, but calls start to start the command.
-func launch(t *testing.T, start func(*exec.Cmd) error, prefix []string, args ...string) *program {
+func launch(t testing.TB, start func(*exec.Cmd) error, prefix []string, args ...string) *program {
 	t.Helper()
 	self, err := filepath.Abs(os.Args[0])
 	labtest.Must(t, err)
@@ -108,7 +108,7 @@ func (p *program) wait(t *testing.T) int {
 	return p.ProcessState.ExitCode()
 }
 
-func (p *program) expectLog(t *testing.T, text string) {
+func (p *program) expectLog(t testing.TB, text string) {
 	t.Helper()
 	labtest.Eventually(t, fmt.Sprintf("%q is logged", text), func() bool {
 		select {
