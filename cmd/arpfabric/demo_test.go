@@ -42,3 +42,16 @@ db arpfabric ask 10.239.0.103 || echo "exit code $?"
 		}
 	}
 }
+
+// TestDemoHostsIsRefused expects the reason for a number of hosts or a flag that cannot be, without a lab.
+func TestDemoHostsIsRefused(t *testing.T) {
+	for args, want := range map[string]string{
+		"--hosts=1":         "want 2 to 9 hosts, not 1",
+		"--hosts=3 --shell": "leave --hosts out",
+	} {
+		code, out := runToEnd(t, nil, append([]string{"demo"}, strings.Fields(args)...)...)
+		if code != 1 || !strings.Contains(out, want) {
+			t.Errorf("%s: exit code %d, %s", args, code, out)
+		}
+	}
+}

@@ -5,6 +5,9 @@
 // allocation.go has the part of the fourth guest. check.go compares the results with the expected ones, and report.go
 // prints them. shell.go gives the testbed to the user instead.
 //
-// [Run] and [Shell] must be called in a lab (see package lab): they create interfaces and network namespaces, and write
+// [RunHosts] shows a network over many hosts instead: scenario_hosts.go has the parts, testbed_hosts.go the hosts, tally.go
+// what is in the tunnels, and report_hosts.go prints.
+//
+// [Run], [RunHosts] and [Shell] must be called in a lab (see package lab): they create interfaces and network namespaces, and write
 // to /run.
 package demo
