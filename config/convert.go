@@ -35,6 +35,7 @@ func (r *report) convert(raw *rawConfig) *Config {
 		config.Networks = append(config.Networks, c.network(name, raw.Networks[name]))
 	}
 	c.checkOverlays(raw, config.Store)
+	config.guardTunnels()
 	config.Files, config.Digest = r.read, sha256.Sum256(r.digests)
 	slices.SortFunc(config.Networks, func(a, b Network) int { return cmp.Compare(a.Name, b.Name) })
 	return config

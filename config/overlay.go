@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 )
 
 // Overlay is the tunnel between the hosts of a network: a VXLAN device, which is an uplink.
@@ -39,6 +40,14 @@ func (c *converter) overlay(n *Network, raw *rawNetwork) {
 	}
 	if n.Overlay.Device = c.use(raw, o.Device, asUplink); n.Overlay.Device != "" {
 		n.Attach.Uplinks = append(n.Attach.Uplinks, n.Overlay.Device)
+	}
+}
+
+// guardTunnels keeps the guests of all networks from the host's tunnels, if it has any.
+func (c *Config) guardTunnels() {
+	hasTunnels := slices.ContainsFunc(c.Networks, func(n Network) bool { return n.Overlay.Device != "" })
+	for i := range c.Networks {
+		c.Networks[i].Policy.HostTunnels = hasTunnels
 	}
 }
 

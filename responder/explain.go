@@ -210,7 +210,7 @@ func (e *explainer) outside(h *Header, body []byte) {
 		e.row(SpoofedSource, "the host's MAC is %s; %s is not to send from %s, or not to %s", e.in.HostMAC, h.Source, p.src, h.Destination)
 	case ForeignDestination:
 		p.parse(body)
-		e.foreignDestination(h.Destination, p.dst)
+		e.foreignDestination(h.Destination, &p)
 	default:
 		e.row(NotARP, "%s", etherTypeOf(h))
 	}
@@ -353,13 +353,17 @@ func (e *explainer) destination(h *Header, p *ipPacket) bool {
 	}
 	return e.row(GroupDestination, "the destination %s is %s", dst, choose(isGroup, "broadcast or multicast", "unicast")) ||
 		e.rowWith(UnknownDestination, b, setting, compared) ||
-		e.foreignDestination(dst, p.dst) ||
+		e.foreignDestination(dst, p) ||
 		e.dhcp(h, p) ||
 		e.rowWith(Admitted, b, "", compared)
 }
 
+// VXLANToHost is what the row of ForeignDestination compares in a guest's VXLAN to the host.
+const VXLANToHost = "VXLAN to the host, and only hosts may send into the tunnel of an overlay"
+
 // foreignDestination describes the row about the destination address.
-func (e *explainer) foreignDestination(dst registry.MAC, addr registry.IPv4) bool {
+func (e *explainer) foreignDestination(dst registry.MAC, p *ipPacket) bool {
+	addr := p.dst
 	if !e.responder.forwardsAll(dst, &e.in) {
 		b := e.binding(addr)
 		if (b == nil || b.MAC != dst) && e.responder.registry.MayReceive(dst, addr) {
@@ -369,6 +373,9 @@ func (e *explainer) foreignDestination(dst registry.MAC, addr registry.IPv4) boo
 		return e.rowWith(ForeignDestination, b, "", fmt.Sprintf("%s, sent to %s", boundTo(addr, b), dst))
 	}
 	receiver := choose(dst == e.in.HostMAC, "the host", "the gateway")
+	if e.responder.isForTunnel(dst, p, &e.in) {
+		return e.row(ForeignDestination, VXLANToHost)
+	}
 	if addr.CanBeSource() {
 		return e.row(ForeignDestination, "%s receives for any address", receiver)
 	}

@@ -64,7 +64,7 @@ func (r *Responder) decideIPv4(in *Ingress, h *Header, body []byte) Verdict {
 		return drop(GroupDestination)
 	case !r.isGuestOrHost(h.Destination, in):
 		return r.decideUnknownDestination(h, &p)
-	case !r.receives(h.Destination, p.dst, in):
+	case !r.receives(h.Destination, p.dst, in), r.isForTunnel(h.Destination, &p, in):
 		return drop(ForeignDestination)
 	case p.isInvalidDHCP(h.Source):
 		return drop(InvalidDHCP)
@@ -124,6 +124,15 @@ func (r *Responder) receives(mac registry.MAC, addr registry.IPv4, in *Ingress) 
 		return addr.CanBeSource()
 	}
 	return r.registry.MayReceive(mac, addr)
+}
+
+// vxlanPort is the UDP port of VXLAN (RFC 7348, 5).
+const vxlanPort = 4789
+
+// isForTunnel reports whether a guest's packet would reach the end of a tunnel between hosts: the host takes it at each of its
+// addresses, or forwards it to another host.
+func (r *Responder) isForTunnel(dst registry.MAC, p *ipPacket, in *Ingress) bool {
+	return r.policy.HostTunnels && dst == in.HostMAC && p.isUDPTo(vxlanPort)
 }
 
 // forwardsAll reports whether the guest or host with a MAC receives IPv4 to any address, to forward it.

@@ -513,6 +513,28 @@ func TestForeignDestination(t *testing.T) {
 	}
 }
 
+// TestTunnel sends VXLAN to a host with tunnels, which may take it at any of its addresses, or forward it.
+func TestTunnel(t *testing.T) {
+	host := responder.Ingress{HostMAC: mac("02:00:00:00:00:fe")}
+	tunnels := responder.Policy{Gateway: gatewayIP, HostTunnels: true}
+	vxlan := datagram.with(func(f *ipFrame) { f.dst, f.dstIP, f.dstPort = host.HostMAC, ip("192.0.2.1"), 4789 })
+	toGateway := vxlan.with(func(f *ipFrame) { f.dst = gatewayMAC })
+	gatewayIsHost := responder.Ingress{HostMAC: gatewayMAC}
+	with := func(change func(*ipFrame)) []byte { return vxlan.with(change).bytes() }
+	runAdmissions(t, []admission{
+		{"to the host", tunnels, host, vxlan.bytes(), drop, responder.ForeignDestination},
+		{"a first fragment", tunnels, host, with(func(f *ipFrame) { f.fragment = 0x2000 }), drop, responder.ForeignDestination},
+		{"behind IPv4 options", tunnels, host, with(func(f *ipFrame) { f.ihl = 15 }), drop, responder.ForeignDestination},
+		{"to the host as the gateway", tunnels, gatewayIsHost, toGateway.bytes(), drop, responder.ForeignDestination},
+		{"to another gateway", tunnels, host, toGateway.bytes(), pass, responder.Admitted},
+		{"to a guest", tunnels, host, with(func(f *ipFrame) { f.dst, f.dstIP = otherMAC, otherIP }), pass, responder.Admitted},
+		{"TCP", tunnels, host, with(func(f *ipFrame) { f.protocol = 6 }), pass, responder.Admitted},
+		{"another port", tunnels, host, with(func(f *ipFrame) { f.dstPort = 4790 }), pass, responder.Admitted},
+		{"a later fragment", tunnels, host, with(func(f *ipFrame) { f.fragment = 1 }), pass, responder.Admitted},
+		{"a host without tunnels", responder.Policy{}, host, vxlan.bytes(), pass, responder.Admitted},
+	})
+}
+
 // expected returns the verdicts on frames to addresses.
 func expected(refused, received []string) map[string]responder.Verdict {
 	want := map[string]responder.Verdict{}

@@ -33,6 +33,10 @@ type Policy struct {
 	// that it gets its first lease, and by that its binding. By default only registered MACs may.
 	OpenDHCP bool
 
+	// HostTunnels says that the host has VXLAN tunnels to other hosts, of whatever network. Then guests' VXLAN to the host is
+	// dropped: by the tunnel, a guest could send in the name of other hosts' guests.
+	HostTunnels bool
+
 	// Gateway is the address of the guests' gateway; the zero Addr for none. Its owner may receive IPv4 to any address.
 	Gateway netip.Addr
 

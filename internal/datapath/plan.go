@@ -39,6 +39,9 @@ type Network struct {
 	// 255.255.255.255, port 67, within the same limit of the port. A MAC that only has bindings of other ports stays dropped.
 	OpenDHCP bool
 
+	// HostTunnels keeps VXLAN of guests from the host, which has tunnels to other hosts.
+	HostTunnels bool
+
 	// DropsSelfProbes leaves a guest's probe for its own address unanswered. HostAddresses are those for which the host's
 	// own stack answers. Both matter only to a datapath that answers by itself.
 	DropsSelfProbes bool

@@ -263,6 +263,9 @@ func (d *decision) changeForeignDestination() []string {
 	if !registry.IPv4Of(target).CanBeSource() {
 		return []string{unicastOnly, d.onlyARP()}
 	}
+	if d.row().Compared == responder.VXLANToHost {
+		return []string{"send VXLAN to other guests, or use another UDP port than 4789", d.onlyARP()}
+	}
 	var advice []string
 	if !d.Network.Gateway.IsValid() {
 		advice = append(advice, fmt.Sprintf("write `gateway: ADDRESS` under networks.%s, with the destination's address, "+

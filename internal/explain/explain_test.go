@@ -290,6 +290,14 @@ var questions = []question{
 		asked: by("vnet2", "", "ip 10.239.0.101 > 224.0.0.251 to 02:00:00:de:54:a8"),
 	},
 	{
+		name: "foreign-destination-tunnel", reason: responder.ForeignDestination,
+		asked: by("vnet2", "", "IP 10.239.0.101.40000 > 192.0.2.1.4789: VXLAN, flags [I] (0x08), vni 10 to 02:00:00:de:54:a8"),
+		in: func(p *config.Ingress) {
+			p.HostMAC = registry.MAC{2, 0, 0, 0xde, 0x54, 0xa8}
+			p.Network.Policy.HostTunnels = true
+		},
+	},
+	{
 		name: "foreign-destination-uplink", reason: responder.ForeignDestination,
 		asked: by("eth1", "", "ip 192.0.2.1 > 10.239.0.255 from 02:00:00:de:54:a8 to 02:00:06:de:54:a8"),
 	},

@@ -143,7 +143,7 @@ func (n *network) plan(bridge string, guests []string, arpMode datapath.ARPMode)
 	c := n.config()
 	plan := datapath.Network{
 		Name: c.Name, Bridge: bridge, VLAN: c.Attach.VLAN, Guests: guests, ARP: arpMode, RateLimit: c.RateLimit,
-		Registry: c.Registry, PassIPv6: c.Policy.PassIPv6, OpenDHCP: c.Policy.OpenDHCP,
+		Registry: c.Registry, PassIPv6: c.Policy.PassIPv6, OpenDHCP: c.Policy.OpenDHCP, HostTunnels: c.Policy.HostTunnels,
 		UnknownToUplinks: c.Policy.UnknownToUplinks, Locations: n.planned(),
 		ThroughBridge: c.ThroughBridge, DropsSelfProbes: c.Policy.IgnoreSelfProbe, HostAddresses: c.Policy.Host,
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/arpfabric/arpfabric/internal/lab"
 	"github.com/arpfabric/arpfabric/internal/lab/labtest"
 	"github.com/arpfabric/arpfabric/internal/link"
+	"github.com/arpfabric/arpfabric/responder"
 	"github.com/arpfabric/arpfabric/responder/registry"
 	"github.com/vishvananda/netlink"
 )
@@ -104,6 +105,39 @@ func TestOverlay(t *testing.T) {
 	if at, ok := f.Location("lab", dbMAC); ok {
 		t.Errorf("db is still behind %s", at.Port)
 	}
+}
+
+// TestTunnelIsForHosts sends VXLAN to a host with a tunnel. It would take the packets at each of its addresses as from another
+// host, and a guest could speak for any other.
+func TestTunnelIsForHosts(t *testing.T) {
+	s := buildAllowList(t, buildOverlay(t))
+	configuration := s.configuration(t, "overlay: {device: vx10, vni: 10, local: 192.0.2.1}", "gateway: 10.239.0.1") +
+		"store: {etcd: {endpoints: [\"http://192.0.2.9:2379\"]}}\n"
+	start(t, configuration)
+	decider := responderOf(t, configuration)
+	s.introduce(t, 1_000_000)
+	i := 0
+	try := func(name string, to *guest, addr netip.Addr, change func(*packet), reason responder.Reason) {
+		t.Helper()
+		frame := s.toDB().with(func(p *packet) {
+			p.to, p.dst, p.udp, p.srcPort, p.dstPort = to.MAC, addr, true, 40000, link.VXLANPort
+			change(p)
+		})
+		expected := sending{name: name, frame: frame, reason: reason, passes: reason == responder.Admitted}
+		if expected.passes {
+			expected.heard = []*guest{to}
+		}
+		s.play(t, decider, expected, i)
+		i++
+	}
+	same := func(*packet) {}
+	try("to the end of the tunnel", s.host, underlay.Addr(), same, responder.ForeignDestination)
+	try("to the host's address on the bridge", s.host, hostAddr.Addr(), same, responder.ForeignDestination)
+	try("to another host, which the host would forward", s.host, netip.MustParseAddr("192.0.2.2"), same, responder.ForeignDestination)
+	try("the first fragment", s.host, underlay.Addr(), func(p *packet) { p.fragment = 0x2000 }, responder.ForeignDestination)
+	try("a later fragment", s.host, underlay.Addr(), func(p *packet) { p.fragment = 1 }, responder.Admitted)
+	try("another port", s.host, underlay.Addr(), func(p *packet) { p.dstPort = 4790 }, responder.Admitted)
+	try("to a guest", s.db, dbAddr, same, responder.Admitted)
 }
 
 // TestOverlaySurvivesRestart expects the tunnels to stay while a fabric that has started again does not know other hosts yet.

@@ -3,6 +3,7 @@ package nft
 import (
 	"encoding/binary"
 
+	"github.com/arpfabric/arpfabric/internal/link"
 	"github.com/arpfabric/arpfabric/internal/wire"
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
@@ -237,6 +238,13 @@ func dhcp(from, to uint16) []expr.Any {
 		load(ipFragmentOffset, 2), isNoLaterFragment, transport(0, be16(from)), transport(2, be16(to)),
 	)
 }
+
+// isVXLAN matches VXLAN by its UDP port.
+var isVXLAN = all(
+	transport(2, be16(link.VXLANPort)),
+	meta(expr.MetaKeyL4PROTO), is([]byte{unix.IPPROTO_UDP}),
+	load(ipFragmentOffset, 2), isNoLaterFragment,
+)
 
 // isNoLaterFragment matches a fragment offset of 0 in what is loaded, the flags and the offset. A later fragment has no
 // UDP header, but the kernel compares what is in its place. isNoFragment matches whole packets only.

@@ -194,10 +194,14 @@ func (n network) toOwner(do []expr.Any) []rule {
 }
 
 func (n network) routedRules() []rule {
-	return []rule{
+	rules := []rule{
 		{"for a host, anywhere", all(isIPv4, isToHostAddress), goTo(ofSource + n.Name)},
 		{"for a group, in a unicast frame", nil, goTo(n.refuse())},
 	}
+	if !n.HostTunnels {
+		return rules
+	}
+	return append([]rule{{"VXLAN to the host: only hosts may send into their tunnel", all(isVXLAN, isTo(ofHost+n.Name)), goTo(n.refuse())}}, rules...)
 }
 
 // sourceRules returns the rules for IPv4 by its source. They match IPv4 again, although only IPv4 comes here: otherwise
