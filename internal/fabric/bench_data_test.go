@@ -6,10 +6,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/netip"
 	"os/exec"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -18,9 +20,11 @@ import (
 	"github.com/arpfabric/arpfabric/internal/lab/labtest"
 	"github.com/arpfabric/arpfabric/internal/loadgen"
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 )
 
-// BenchmarkDataPath sends bulk TCP, and UDP in the smallest Ethernet frames, from one guest to another:
+// BenchmarkDataPath sends bulk TCP, UDP in the smallest Ethernet frames, and one small datagram at a time that the other returns,
+// from one guest to another:
 //
 //	talker's eth0 --- bench0 --- br0 --- bench1 --- listener's eth0
 //
@@ -31,8 +35,9 @@ func BenchmarkDataPath(b *testing.B) {
 	labtest.NeedProgram(b, "iperf3")
 	talker, listener := addTalkers(b)
 	startListening(b, listener)
-	sizes := []int{0, 10, 100_000}
-	kinds := []traffic{bulkTCP, smallUDP}
+	startEchoing(b, listener)
+	sizes := []int{0, 10, 100_000, 1_000_000}
+	kinds := []traffic{bulkTCP, smallUDP, pingPong}
 	seen := map[string][]float64{}
 	for range b.N {
 		for _, kind := range kinds {
@@ -56,20 +61,21 @@ func BenchmarkDataPath(b *testing.B) {
 	}
 }
 
-// traffic is a kind of iperf3 traffic, and how to read the rate at the receiver from its report.
+// traffic is a kind of traffic. send sends it for a second, and returns the rate at the receiver.
 type traffic struct {
 	name, unit string
-	options    []string
-	arrived    func(iperfReport) float64
+	send       func(b *testing.B, talker *lab.Guest) (rate float64)
 }
 
 var (
-	bulkTCP = traffic{"tcp", "tcp-Mbit/s", nil, func(r iperfReport) float64 {
-		return r.End.Received.BitsPerSecond / 1e6
+	bulkTCP = traffic{"tcp", "tcp-Mbit/s", func(b *testing.B, talker *lab.Guest) float64 {
+		return iperf(b, talker).End.Received.BitsPerSecond / 1e6
 	}}
-	smallUDP = traffic{"udp", "udp-packets/s", strings.Fields("-u -l 18 -b 0"), func(r iperfReport) float64 {
-		return float64(r.End.Sum.Packets-r.End.Sum.Lost) / r.End.Sum.Seconds
+	smallUDP = traffic{"udp", "udp-packets/s", func(b *testing.B, talker *lab.Guest) float64 {
+		sum := iperf(b, talker, strings.Fields("-u -l 18 -b 0")...).End.Sum
+		return float64(sum.Packets-sum.Lost) / sum.Seconds
 	}}
+	pingPong = traffic{"ping-pong", "round-trips/s", roundTrips}
 )
 
 // iperfReport has the fields of the output of `iperf3 --json` that the benchmark needs.
@@ -95,13 +101,64 @@ func dataRate(b *testing.B, talker *lab.Guest, kind traffic, bindings int) float
 		n.RateLimit = defaultRate
 		defer startBench(b, n)()
 	}
-	options := append(strings.Fields("--json -t 1 -c "+benchBinding(2).First.String()), kind.options...)
+	return kind.send(b, talker)
+}
+
+func iperf(b *testing.B, talker *lab.Guest, options ...string) (report iperfReport) {
+	b.Helper()
+	options = append(strings.Fields("--json -t 1 -c "+benchBinding(2).First.String()), options...)
 	out, err := talker.Run(context.Background(), "iperf3", options...)
-	var report iperfReport
 	if e := json.Unmarshal([]byte(out), &report); err != nil || e != nil || report.Error != "" {
 		b.Fatalf("iperf3: %v: %s", err, out)
 	}
-	return kind.arrived(report)
+	return report
+}
+
+// echoPort is the UDP port of the listener that returns what it receives.
+const echoPort = 7
+
+// startEchoing returns datagrams to their senders, until the benchmark ends.
+func startEchoing(b *testing.B, listener *lab.Guest) {
+	b.Helper()
+	var conn *net.UDPConn
+	labtest.Must(b, listener.Do(func() (err error) {
+		conn, err = net.ListenUDP("udp4", &net.UDPAddr{Port: echoPort})
+		return err
+	}))
+	b.Cleanup(func() { conn.Close() })
+	go func() {
+		var buf [64]byte
+		for {
+			n, from, err := conn.ReadFromUDPAddrPort(buf[:])
+			if err != nil {
+				return
+			}
+			conn.WriteToUDPAddrPort(buf[:n], from)
+		}
+	}()
+}
+
+// roundTrips sends a datagram to the listener for each one that returns.
+func roundTrips(b *testing.B, talker *lab.Guest) (rate float64) {
+	b.Helper()
+	var conn *net.UDPConn
+	labtest.Must(b, talker.Do(func() (err error) {
+		conn, err = net.DialUDP("udp4", nil, &net.UDPAddr{IP: benchBinding(2).First.AsSlice(), Port: echoPort})
+		return err
+	}))
+	defer conn.Close()
+	labtest.Must(b, conn.SetReadDeadline(time.Now().Add(labtest.Patience)))
+	var buf [18]byte
+	count, start := 0, time.Now()
+	for ; time.Since(start) < time.Second; count++ {
+		if _, err := conn.Write(buf[:]); err != nil {
+			b.Fatal(err)
+		}
+		if _, err := conn.Read(buf[:]); err != nil {
+			b.Fatal(err)
+		}
+	}
+	return float64(count) / time.Since(start).Seconds()
 }
 
 // addTalkers makes two guests, which own the first two bindings.
@@ -155,6 +212,81 @@ func startListening(b *testing.B, guest *lab.Guest) {
 func median(values []float64) float64 {
 	slices.Sort(values)
 	return values[len(values)/2]
+}
+
+// BenchmarkTAPs sends UDP in the smallest Ethernet frames from one virtual machine's TAP to another's, as BenchmarkDataPath does
+// between guests. What the machines themselves would do with the frames is not part of it.
+func BenchmarkTAPs(b *testing.B) {
+	labtest.NeedTUN(b)
+	addBenchBridge(b, "br0")
+	var vms [2]*virtualMachine
+	for i := range vms {
+		binding := benchBinding(i + 1)
+		vms[i] = addVM(b, fmt.Sprintf("bench%d", i), binding.MAC[:], binding.First)
+	}
+	rates := map[int][]float64{}
+	sizes := []int{0, 10, 100_000, 1_000_000}
+	for range b.N {
+		for _, size := range sizes {
+			rates[size] = append(rates[size], tapRate(b, vms, size))
+		}
+	}
+	b.ReportMetric(median(rates[0]), "frames/s")
+	for _, size := range sizes[1:] {
+		b.ReportMetric(median(rates[size])/median(rates[0]), fmt.Sprintf("ratio-%d", size))
+	}
+}
+
+// tapRate sends for a second from the first virtual machine to the second, with a fabric with a number of bindings, or without a
+// fabric if bindings is 0, and returns the frames that arrive in a second.
+func tapRate(b *testing.B, vms [2]*virtualMachine, bindings int) float64 {
+	b.Helper()
+	datagram := func(from, to *virtualMachine) []byte {
+		p := packet{to: to.mac, from: from.mac, src: from.addr, dst: to.addr, udp: true, srcPort: 1000, dstPort: 9}
+		return append(make([]byte, virtioHeaderLen), append(p.frame(), make([]byte, 18)...)...)
+	}
+	for i, vm := range vms { // so that both are known
+		if _, err := unix.Write(vm.tap, datagram(vm, vms[1-i])); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if bindings > 0 {
+		n := benchNetwork(b, config.Attachment{Bridge: "br0"}, bindings)
+		n.RateLimit = defaultRate
+		defer startBench(b, n)()
+	}
+	arrived := countFrames(b, vms[1])
+	start := time.Now()
+	for frame := datagram(vms[0], vms[1]); time.Since(start) < time.Second; {
+		if _, err := unix.Write(vms[0].tap, frame); err != nil {
+			b.Fatal(err)
+		}
+	}
+	return float64(arrived()) / time.Since(start).Seconds()
+}
+
+// countFrames reads what arrives at a virtual machine until stop is called, which returns the number of frames.
+func countFrames(b *testing.B, vm *virtualMachine) (stop func() int) {
+	b.Helper()
+	labtest.Must(b, unix.SetNonblock(vm.tap, true))
+	var isOver atomic.Bool
+	count := make(chan int)
+	go func() {
+		n := 0
+		var buf [2048]byte
+		for !isOver.Load() {
+			if _, err := unix.Read(vm.tap, buf[:]); err == nil {
+				n++
+			} else {
+				unix.Poll([]unix.PollFd{{Fd: int32(vm.tap), Events: unix.POLLIN}}, 10)
+			}
+		}
+		count <- n
+	}()
+	return func() int {
+		isOver.Store(true)
+		return <-count
+	}
 }
 
 // BenchmarkFlood lets a guest send requests while another one floods its own port with requests, far over the rate

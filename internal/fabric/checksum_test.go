@@ -130,6 +130,9 @@ func written(frame []byte, start, place int, want uint16) (sent, arrives []byte)
 	return sent, patched(sent, place, byte(want>>8), byte(want))
 }
 
+// virtioHeaderLen is the length of struct virtio_net_hdr, which comes before each frame.
+const virtioHeaderLen = 10
+
 // A virtualMachine is a guest that sends by a TAP with offloads, as QEMU does for virtio-net.
 type virtualMachine struct {
 	tap  int
@@ -138,7 +141,7 @@ type virtualMachine struct {
 }
 
 // addVM makes a TAP that is a member of br0, until the test ends.
-func addVM(t *testing.T, port string, mac net.HardwareAddr, addr netip.Addr) *virtualMachine {
+func addVM(t testing.TB, port string, mac net.HardwareAddr, addr netip.Addr) *virtualMachine {
 	t.Helper()
 	tap, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC, 0)
 	labtest.Must(t, err)

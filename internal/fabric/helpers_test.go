@@ -26,7 +26,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func setUp(t *testing.T, name string) {
+func setUp(t testing.TB, name string) {
 	t.Helper()
 	labtest.Must(t, link.Up(name))
 }
