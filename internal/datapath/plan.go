@@ -5,13 +5,15 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/arpfabric/arpfabric/internal/wire"
 	"github.com/arpfabric/arpfabric/responder/registry"
 )
 
 // Plan says which ports the kernel guards. A port has the name of its interface.
 type Plan struct {
-	Networks []Network // the networks on bridges
-	Sidecars []Sidecar // sorted by interface
+	Networks   []Network // the networks on bridges
+	Sidecars   []Sidecar // sorted by interface
+	Interfaces []Interface
 }
 
 // Network says how the ports of one network are guarded.
@@ -102,6 +104,13 @@ type Sidecar struct {
 	ARPOnly   bool             // drop only ARP that is not the fabric's; forward everything else
 	PassIPv6  bool             // forward IPv6, too; without effect if ARPOnly is true
 	RateLimit uint32           // ARP frames per second, in each direction; 0 for no limit
+}
+
+// Interface is an interface of the host behind which guests are. Nothing is guarded there; a datapath that answers by itself
+// answers these guests, too.
+type Interface struct {
+	Network              // only Name, Guests, which has the interface alone, RateLimit, Registry, DropsSelfProbes and HostAddresses matter
+	Socket  *wire.Packet // by which the fabric reads the ARP that arrives there; see wire.OpenInterface
 }
 
 // Range is the IPv4 addresses from First to Last, inclusive.

@@ -65,6 +65,9 @@ func (f *Fabric) openOne(n *network, s link.Snapshot) error {
 			return err
 		}
 	}
+	if err := f.openAnswers(); err != nil {
+		return err
+	}
 	if a, ok := n.attachment.(opener); ok {
 		conn, err := a.open(s)
 		if err != nil {
@@ -130,11 +133,22 @@ func (f *Fabric) openDatapath() error {
 		return err
 	}
 	f.shared, f.hosts = &connServer{conn: f.datapath}, hosts
-	if answers := f.datapath.Answers(); answers != nil {
-		f.answered = &connServer{conn: answers}
-		if f.isDebugging() {
-			f.datapath.Show(true)
-		}
+	return nil
+}
+
+// openAnswers opens the Conn of the requests that the datapath answers itself. It does nothing if it is open, or if the datapath
+// answers none.
+func (f *Fabric) openAnswers() error {
+	if f.answered != nil {
+		return nil
+	}
+	answers, err := f.datapath.Answers()
+	if err != nil || answers == nil {
+		return err
+	}
+	f.answered = &connServer{conn: answers}
+	if f.isDebugging() {
+		f.datapath.Show(true)
 	}
 	return nil
 }

@@ -14,6 +14,7 @@ type interfaceAttachment struct {
 	network *network
 	conn    *wire.Packet
 	bound   int // ifindex of the interface that conn reads from
+	isThere bool
 }
 
 func (a *interfaceAttachment) check(s link.Snapshot) error {
@@ -40,7 +41,8 @@ func (a *interfaceAttachment) open(s link.Snapshot) (wire.Conn, error) {
 
 func (a *interfaceAttachment) reconcile(s link.Snapshot) ([]link.Link, error) {
 	l, _ := s.Find(a.network.config().Attach.Device)
-	if a.check(s) != nil { // it is gone, or a bridge has it now, whose network decides about its frames
+	a.isThere = a.check(s) == nil
+	if !a.isThere { // it is gone, or a bridge has it now, whose network decides about its frames
 		return nil, nil
 	}
 	addrs, err := link.Addresses(l)
@@ -57,4 +59,10 @@ func (a *interfaceAttachment) reconcile(s link.Snapshot) ([]link.Link, error) {
 	return []link.Link{l}, nil
 }
 
-func (a *interfaceAttachment) plan(*datapath.Plan) {}
+func (a *interfaceAttachment) plan(p *datapath.Plan) {
+	c := a.network.config()
+	if a.network.settings.Load().answers && a.isThere {
+		n := a.network.plan("", []string{c.Attach.Device}, datapath.HandOver)
+		p.Interfaces = append(p.Interfaces, datapath.Interface{Network: n, Socket: a.conn})
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/arpfabric/arpfabric/config"
 	"github.com/arpfabric/arpfabric/internal/datapath"
 	"github.com/arpfabric/arpfabric/responder"
 	"github.com/arpfabric/arpfabric/responder/registry"
@@ -68,7 +69,7 @@ func (f *Fabric) Counts() []PortCounts {
 		if p.isSeen() {
 			c.LastSeen = f.seen.of(p.link.Index)
 		}
-		if known && p.isGuarded() {
+		if known && f.isCounted(p) {
 			c.add(counters[p.link.Name])
 		}
 		all = append(all, c)
@@ -95,10 +96,10 @@ func (p *port) read() PortCounts {
 	return c
 }
 
-// kernelCounters returns the kernel's counters of the ports that it guards. It returns false if there are no such
+// kernelCounters returns the kernel's counters of ports. It returns false if there are no such
 // ports, or if it cannot read the counters.
 func (f *Fabric) kernelCounters(ports []*port) (map[string]datapath.Counters, bool) {
-	if !slices.ContainsFunc(ports, (*port).isGuarded) {
+	if !slices.ContainsFunc(ports, f.isCounted) {
 		return nil, false
 	}
 	counters, err := f.datapath.Counters()
@@ -108,9 +109,11 @@ func (f *Fabric) kernelCounters(ports []*port) (map[string]datapath.Counters, bo
 	return counters, err == nil
 }
 
-// isGuarded reports whether the kernel may have dropped frames of the port without handing them to the fabric.
-func (p *port) isGuarded() bool {
-	return p.network.config().Attach.SeesPorts() && p.in.Kind == responder.GuestPort
+// isCounted reports whether the kernel may have dropped or answered frames of the port without handing them to the fabric.
+func (f *Fabric) isCounted(p *port) bool {
+	attach := p.network.config().Attach
+	hasProgram := attach.Kind == config.AttachInterface && f.datapath.Program() != nil
+	return p.in.Kind == responder.GuestPort && (attach.SeesPorts() || hasProgram)
 }
 
 func (c *PortCounts) add(k datapath.Counters) {

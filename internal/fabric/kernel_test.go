@@ -2,6 +2,7 @@ package fabric_test
 
 import (
 	"bytes"
+	"net"
 	"net/netip"
 	"os/exec"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"github.com/arpfabric/arpfabric/internal/lab/labtest"
 	"github.com/arpfabric/arpfabric/responder"
 	"github.com/arpfabric/arpfabric/responder/registry"
+	"github.com/vishvananda/netlink"
 )
 
 // needKernelDatapath skips a test that is about the eBPF programs where this user can't have them.
@@ -120,4 +122,30 @@ func TestForward(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestKernelAnswersOnAnInterface holds that a guest behind an interface is answered once for each request, by the kernel where it
+// can, and while no fabric runs; and by the fabric when it no longer can.
+func TestKernelAnswersOnAnInterface(t *testing.T) {
+	needKernelDatapath(t)
+	s := build(t, onInterface)
+	s.db.setARP(t, "arp_ignore", "8") // never answer
+	fabric := start(t, network(s.attach))
+	eth1, err := net.InterfaceByName("eth1")
+	labtest.Must(t, err)
+	for i := range 20 {
+		s.app.send(t, s.app.request(dbAddr).Frame())
+		s.app.expectAnswer(t, 1+i, dbAddr, dbMAC)
+	}
+	counters, err := fabric.datapath.Counters()
+	labtest.Must(t, err)
+	if n := counters["eth1"].Handled[responder.Verdict{Action: responder.Reply, Reason: responder.Answered}]; n != 20 {
+		t.Errorf("the kernel has answered %d requests", n)
+	}
+	s.app.expectAnswers(t, counts{responder.Answered: 20})
+
+	// Others delete what the program is attached to. The fabric reads all ARP again, or attaches it again.
+	labtest.Must(t, netlink.QdiscDel(&netlink.Ingress{QdiscAttrs: netlink.QdiscAttrs{LinkIndex: eth1.Index, Parent: netlink.HANDLE_INGRESS}}))
+	repeat(t, "the guest is answered again", func() { s.app.Send(s.app.request(gatewayAddr).Frame()) },
+		func() bool { return s.app.answersFor(gatewayAddr) > 0 })
 }

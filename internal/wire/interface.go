@@ -18,11 +18,27 @@ func OpenInterface(ifindex int) (*Packet, error) {
 		if err := s.SetsockoptInt(unix.SOL_PACKET, unix.PACKET_IGNORE_OUTGOING, 1); err != nil {
 			return fmt.Errorf("ignoring frames that leave (PACKET_IGNORE_OUTGOING, Linux 4.20): %w", err)
 		}
-		if err := s.SetBPF(arpFilter()); err != nil {
-			return fmt.Errorf("filtering for ARP: %w", err)
-		}
-		return nil
+		return filterARP(s)
 	})
+}
+
+// FilterARP makes a socket that OpenInterface has opened read all ARP, as at first.
+func (p *Packet) FilterARP() error { return filterARP(p.socket) }
+
+func filterARP(s *socket.Conn) error {
+	if err := s.SetBPF(arpFilter()); err != nil {
+		return fmt.Errorf("filtering for ARP: %w", err)
+	}
+	return nil
+}
+
+// Filter makes the socket read only what an eBPF program of the type socket filter passes (SO_ATTACH_BPF in socket(7)), in place
+// of the filter that it has. program is the program's file descriptor.
+func (p *Packet) Filter(program int) error {
+	if err := p.socket.SetsockoptInt(unix.SOL_SOCKET, unix.SO_ATTACH_BPF, program); err != nil {
+		return fmt.Errorf("filtering with an eBPF program: %w", err)
+	}
+	return nil
 }
 
 // arpFilter returns a filter that passes every frame that a receiver may take for ARP: plain, behind LLC/SNAP, and

@@ -88,7 +88,19 @@ func (a *answers) Close() error {
 }
 
 // Answers implements [datapath.Datapath].
-func (d *Datapath) Answers() wire.Conn { return d.answers }
+func (d *Datapath) Answers() (wire.Conn, error) {
+	if err := d.openAnswers(); err != nil {
+		return nil, err
+	}
+	return d.answers, nil
+}
+
+func (d *Datapath) openAnswers() (err error) {
+	if d.answers == nil {
+		d.answers, err = newAnswers()
+	}
+	return err
+}
 
 // Show implements [datapath.Datapath].
 func (d *Datapath) Show(on bool) {

@@ -49,6 +49,7 @@ func nth(b *testing.B, r *registry.Registry, n int) registry.Binding {
 func fillMany(b *testing.B, r *registry.Registry, app, db registry.Binding) (*program, time.Duration) {
 	d := New(nft.New())
 	labtest.Must(b, d.Open())
+	labtest.Must(b, d.openAnswers())
 	defer d.Close()
 	links, err := link.ReadSnapshot()
 	labtest.Must(b, err)

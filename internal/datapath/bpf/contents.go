@@ -53,15 +53,14 @@ func (d *Datapath) contentsOf(p datapath.Plan, s link.Snapshot, around detour) c
 		ports: map[uint32]guardPort{}, host: map[guardAddress]uint8{}, locations: map[guardGuest]guardLocation{},
 		registries: map[uint32]*registry.Registry{},
 	}
+	for _, i := range p.Interfaces {
+		d.addInterface(&c, i.Network, s)
+	}
 	for _, n := range p.Networks {
 		if !isAnswered(n) {
 			continue
 		}
-		number := d.networks.of(n.Name)
-		c.registries[number] = n.Registry
-		for _, addr := range n.HostAddresses {
-			c.host[guardAddress{Network: number, Ip: ipOf(addr)}] = 1
-		}
+		number := d.add(&c, n)
 		around := around
 		if n.ThroughBridge {
 			around = always("network " + n.Name + " has the policy forward: bridge")
@@ -78,6 +77,30 @@ func (d *Datapath) contentsOf(p datapath.Plan, s link.Snapshot, around detour) c
 	slices.Sort(c.detours)
 	c.detours = slices.Compact(c.detours)
 	return c
+}
+
+// addInterface adds a network on an interface.
+func (d *Datapath) addInterface(c *contents, n datapath.Network, s link.Snapshot) {
+	n.AllowList = datapath.AllowAll // nothing is guarded there, so guests have no location
+	number := d.add(c, n)
+	for _, name := range n.Guests {
+		if l, ok := s.Find(name); ok {
+			port := d.portOf(n, name, number, false)
+			port.Flags |= guardPortFlagHAS_HOST
+			copy(port.Source[:], l.MAC) // or else a switch would find the owners here
+			c.ports[uint32(l.Index)] = port
+		}
+	}
+}
+
+// add adds a network without its ports, and returns its number.
+func (d *Datapath) add(c *contents, n datapath.Network) (number uint32) {
+	number = d.networks.of(n.Name)
+	c.registries[number] = n.Registry
+	for _, addr := range n.HostAddresses {
+		c.host[guardAddress{Network: number, Ip: ipOf(addr)}] = 1
+	}
+	return number
 }
 
 // addDetour notes why a guest port's frames cross the bridge. Where there are no locations, they always do.

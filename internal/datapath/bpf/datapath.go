@@ -11,6 +11,7 @@ import (
 
 	"github.com/arpfabric/arpfabric/internal/datapath"
 	"github.com/arpfabric/arpfabric/internal/link"
+	"github.com/arpfabric/arpfabric/internal/wire"
 	"github.com/arpfabric/arpfabric/responder"
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
@@ -21,17 +22,18 @@ import (
 type Datapath struct {
 	datapath.Datapath // beneath
 
-	answers         *answers // nil until Open
+	answers         *answers // nil until Answers, or until the first program is loaded
 	networks, ports numbers
 
 	program  *program // nil if none is attached
 	have     contents // of the program's maps
 	plan     datapath.Plan
-	links    link.Snapshot        // as they were when the plan was made
-	joined   map[uint32]time.Time // when the ports have joined that have yet to get the program; nil before the first plan
-	refused  map[uint32]error     // why ports can't have the program; the datapath beneath handles their frames
-	found    bool                 // an earlier fabric's programs were attached before the first Apply
-	isFirst  bool                 // Apply has not been called
+	links    link.Snapshot           // as they were when the plan was made
+	joined   map[uint32]time.Time    // when the ports have joined that have yet to get the program; nil before the first plan
+	sockets  map[uint32]*wire.Packet // of the plan's interfaces, by ifindex
+	refused  map[uint32]error        // why ports can't have the program; the datapath beneath handles their frames
+	found    bool                    // an earlier fabric's programs were attached before the first Apply
+	isFirst  bool                    // Apply has not been called
 	settling time.Duration
 
 	mu        sync.Mutex // for what several goroutines use
@@ -53,18 +55,6 @@ func New(beneath datapath.Datapath) *Datapath {
 func Remove() error {
 	found, err := places()
 	return errors.Join(err, detachAll(nil, found))
-}
-
-// Open implements [datapath.Datapath].
-func (d *Datapath) Open() error {
-	if err := d.Datapath.Open(); err != nil || d.answers != nil {
-		return err
-	}
-	var err error
-	if d.answers, err = newAnswers(); err != nil {
-		return errors.Join(err, d.Datapath.Close())
-	}
-	return nil
 }
 
 // Apply implements [datapath.Datapath]. The programs come first, because they take less time than the datapath beneath, and
@@ -99,7 +89,13 @@ func (d *Datapath) accelerate(p datapath.Plan, s link.Snapshot) error {
 		return err
 	}
 	settled := d.settled(want.ports)
+	d.followInterfaces(socketsOf(p, s))
 	d.refused = attachAll(d.program.Arpfabric, d.programID(), settled, found)
+	for index := range settled {
+		if err := d.filterSocket(index); err != nil {
+			return err
+		}
+	}
 	if len(d.refused) > 0 && len(d.refused) == len(settled) {
 		return errors.Join(slices.Collect(maps.Values(d.refused))...)
 	}
@@ -148,6 +144,7 @@ func (d *Datapath) attachSettled() (all bool) {
 			d.refused[index], all = err, false
 		}
 		delete(d.joined, index)
+		all = d.filterSocket(index) == nil && all
 	}
 	return all
 }
@@ -163,6 +160,9 @@ func (d *Datapath) fill(want contents) (replaced *program, err error) {
 		if !isFull(err) {
 			return nil, err
 		}
+	}
+	if err := d.openAnswers(); err != nil {
+		return nil, err
 	}
 	next, err := load(want.needed().withRoom(), d.answers.shared())
 	if err != nil {
@@ -185,6 +185,7 @@ func isFull(err error) bool { return errors.Is(err, unix.E2BIG) || errors.Is(err
 func (d *Datapath) takeOff() error {
 	taken := d.program
 	d.program, d.have = nil, contents{}
+	d.followInterfaces(nil)                   // before the programs go: so every request has somebody who answers
 	d.setRunning(contents{}, link.Snapshot{}) // before Close: other goroutines use the maps
 	err := Remove()
 	if taken != nil {

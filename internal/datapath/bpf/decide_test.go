@@ -32,6 +32,7 @@ func TestDecidesAsResponder(t *testing.T) {
 	addPorts(t)
 	d := New(nft.New())
 	labtest.Must(t, d.Open())
+	labtest.Must(t, d.openAnswers())
 	t.Cleanup(func() { d.Close() })
 	handled := map[responder.Verdict]int{}
 	for seed := range registries {
@@ -79,6 +80,8 @@ type differentialCase struct {
 	responder *responder.Responder
 	program   *program
 	links     link.Snapshot
+
+	onInterfaces bool // the ports are interfaces without a guard
 }
 
 const firstAddr, addrs, macs = 0x0aef0000, 24, 7
@@ -113,6 +116,7 @@ func newCase(t *testing.T, d *Datapath, rng *rand.Rand) *differentialCase {
 	if b, ok := r.Lookup(policy.Gateway); ok {
 		c.network.Gateway = b.MAC
 	}
+	c.onInterfaces = c.oneIn(6)
 	for _, port := range append(guestPorts, uplinks...) {
 		for range 3 {
 			if mac := c.mac(); r.MaySend(mac, port) {
@@ -120,7 +124,11 @@ func newCase(t *testing.T, d *Datapath, rng *rand.Rand) *differentialCase {
 			}
 		}
 	}
-	want := d.contentsOf(datapath.Plan{Networks: []datapath.Network{c.network}}, links, always(""))
+	plan := datapath.Plan{Networks: []datapath.Network{c.network}}
+	if c.onInterfaces {
+		plan = datapath.Plan{Interfaces: []datapath.Interface{{Network: c.network}}}
+	}
+	want := d.contentsOf(plan, links, always(""))
 	c.program, err = load(want.needed().withRoom(), d.answers.shared())
 	labtest.Must(t, err)
 	labtest.Must(t, c.program.write(contents{}, want, d.ports))
@@ -252,9 +260,12 @@ func (c *differentialCase) check(t *testing.T, frame []byte, handled map[respond
 		name = at.Port
 	}
 	port, _ := c.links.Find(name)
-	in := responder.Ingress{Port: name, AllowList: true}
+	in := responder.Ingress{Port: name, AllowList: !c.onInterfaces}
 	if len(c.network.Host) > 0 {
 		in.HostMAC = c.network.Host[0]
+	}
+	if c.onInterfaces {
+		in.Source = registry.MAC(port.MAC)
 	}
 	var out [responder.MaxReplyLen]byte
 	want := c.responder.Decide(in, frame, out[:])
@@ -291,7 +302,8 @@ func (c *differentialCase) mustHandle(in responder.Ingress, frame []byte, v resp
 	}
 	id := responder.SenderIdentityOf(frame)
 	from, at := c.network.Locations[id.MAC], registry.MAC(frame[:6])
-	isLocated := from.Port == in.Port && !from.MACOnly && id.MAC != in.HostMAC && c.owns(id.MAC, id.Sender, in.Port)
+	isLocated := from.Port == in.Port && !from.MACOnly && id.MAC != in.HostMAC || c.onInterfaces
+	isLocated = isLocated && c.owns(id.MAC, id.Sender, in.Port)
 	switch to := c.network.Locations[at]; v.Reason {
 	case responder.Answered:
 		return isLocated && !v.AnnouncesHolder

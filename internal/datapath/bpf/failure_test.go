@@ -25,6 +25,7 @@ func TestFailure(t *testing.T) {
 	beneath := nft.New()
 	d := New(beneath)
 	labtest.Must(t, d.Open())
+	labtest.Must(t, d.openAnswers())
 	t.Cleanup(func() { d.Close() })
 	t.Cleanup(func() { d.Remove() })
 	labtest.Must(t, d.answers.ring.Close()) // which each program needs

@@ -35,6 +35,7 @@ func newPair(t *testing.T, app registry.Binding) pair {
 	labtest.Must(t, err)
 	d := New(nft.New())
 	labtest.Must(t, d.Open())
+	labtest.Must(t, d.openAnswers())
 	t.Cleanup(func() { d.Close() })
 	d.ports = manyNumbers()
 	db := registrytest.Bind("10.239.0.102", "02:00:07:de:54:a8")

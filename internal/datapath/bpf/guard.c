@@ -38,6 +38,7 @@ enum port_flag {
 	FORWARDS          = 1 << 1, // send IPv4 from the port straight to its destination
 	LOCATES           = 1 << 2, // the fabric wants the frames of MACs that it has not located at the port
 	DROPS_SELF_PROBES = 1 << 3, // policy self_probe: drop
+	HAS_HOST          = 1 << 4, // the host's own stack takes part, too: only what is answered counts for the rate limit
 };
 
 struct port {
@@ -45,6 +46,8 @@ struct port {
 	__u32 number;   // stands for the port's name in struct owner
 	enum port_flag flags;
 	__u32 interval; // nanoseconds for each frame of ARP at the rate limit; 0 for no limit
+	__u8  source[ETH_ALEN]; // Ethernet source of answers; zero for the owner's MAC
+	__u16 unused;
 };
 
 // How much of a limit is used, as a time (the theoretical arrival time of ATM's generic cell rate algorithm).
@@ -341,7 +344,7 @@ ALWAYS_INLINE void handle(struct __sk_buff *skb, enum reason reason)
 	skb->cb[0] = reason;
 }
 
-ALWAYS_INLINE int answer(struct __sk_buff *skb, const struct frame *request, const __u8 *owner)
+ALWAYS_INLINE int answer(struct __sk_buff *skb, const struct port *port, const struct frame *request, const __u8 *owner)
 {
 	struct reply reply = {
 		.type = bpf_htons(ETH_P_ARP),
@@ -356,7 +359,7 @@ ALWAYS_INLINE int answer(struct __sk_buff *skb, const struct frame *request, con
 		},
 	};
 	__builtin_memcpy(reply.destination, request->source, ETH_ALEN);
-	__builtin_memcpy(reply.source, owner, ETH_ALEN);
+	__builtin_memcpy(reply.source, is_unicast(port->source) ? port->source : owner, ETH_ALEN);
 	__builtin_memcpy(reply.arp.sender_mac, owner, ETH_ALEN);
 	__builtin_memcpy(reply.arp.target_mac, request->arp.sender_mac, ETH_ALEN);
 	if (skb->len != sizeof(reply) && bpf_skb_change_tail(skb, sizeof(reply), 0) < 0)
@@ -372,43 +375,60 @@ ALWAYS_INLINE int is_left_to_host(const struct port *port, __be32 ip)
 	return bpf_map_lookup_elem(&host, &address) != NULL;
 }
 
-// The rows of the decision about ARP, as far as a frame meets none that needs the fabric.
+ALWAYS_INLINE int is_request(const struct arp *arp)
+{
+	return arp->hardware == bpf_htons(1) && arp->protocol == bpf_htons(ETH_P_IP) && arp->hardware_length == ETH_ALEN &&
+	       arp->protocol_length == 4 && arp->operation == bpf_htons(1);
+}
+
+// The owner of the address that a request asks for; NULL if the fabric has to decide. These are the rows of the decision about
+// ARP from the sender on, as far as the request meets none that needs the fabric.
+ALWAYS_INLINE struct owner *owner_to_answer(const struct port *port, const struct frame *f, __u32 ifindex)
+{
+	const struct arp *arp = &f->arp;
+	if (!is_unicast(arp->sender_mac) || !is_same(f->source, arp->sender_mac) || !can_be_source(arp->sender_ip))
+		return NULL;
+	if (arp->sender_ip == arp->target_ip || is_left_to_host(port, arp->target_ip))
+		return NULL;
+	if (arp->sender_ip) {
+		if (!is_sender(port, arp->sender_mac, arp->sender_ip))
+			return NULL;
+		if (port->flags & LOCATES && !is_at(port, arp->sender_mac, ifindex))
+			return NULL;
+	}
+	struct owner *owner = owner_of(port->network, arp->target_ip);
+	if (owner && !arp->sender_ip && port->flags & DROPS_SELF_PROBES && is_same(owner->mac, arp->sender_mac))
+		return NULL;
+	return owner;
+}
+
+ALWAYS_INLINE int drop_over_rate(struct __sk_buff *skb, const struct port *port)
+{
+	if (!is_rate_limited(port, skb->ifindex))
+		return 0;
+	handle(skb, RATE_LIMITED);
+	return 1;
+}
+
 ALWAYS_INLINE int decide_arp(struct __sk_buff *skb, const struct port *port, const struct frame *f)
 {
 	const struct arp *arp = &f->arp;
-	if (!(port->flags & ANSWERS) || arp->hardware != bpf_htons(1) || arp->protocol != bpf_htons(ETH_P_IP) ||
-	    arp->hardware_length != ETH_ALEN || arp->protocol_length != 4 || arp->operation != bpf_htons(1))
+	if (!(port->flags & ANSWERS) || !is_request(arp))
 		return GO_ON;
-	if (is_rate_limited(port, skb->ifindex)) {
-		handle(skb, RATE_LIMITED);
+	if (!(port->flags & HAS_HOST) && drop_over_rate(skb, port))
 		return TC_ACT_SHOT;
-	}
-	if (!is_unicast(arp->sender_mac) || !is_same(f->source, arp->sender_mac) || !can_be_source(arp->sender_ip))
-		return GO_ON;
-	if (arp->sender_ip == arp->target_ip || is_left_to_host(port, arp->target_ip))
-		return GO_ON;
-	if (arp->sender_ip) {
-		if (!is_sender(port, arp->sender_mac, arp->sender_ip))
-			return GO_ON;
-		if (port->flags & LOCATES && !is_at(port, arp->sender_mac, skb->ifindex))
-			return GO_ON;
-	}
-	struct owner *owner = owner_of(port->network, arp->target_ip);
+	struct owner *owner = owner_to_answer(port, f, skb->ifindex);
 	if (!owner)
 		return GO_ON;
+	if (port->flags & HAS_HOST && drop_over_rate(skb, port))
+		return TC_ACT_SHOT;
 	enum reason reason = ANSWERED;
-	if (!arp->sender_ip) {
-		reason = CONFLICT_PROBE;
-		if (is_same(owner->mac, arp->sender_mac)) {
-			if (port->flags & DROPS_SELF_PROBES)
-				return GO_ON;
-			reason = SELF_PROBE;
-		}
-	}
+	if (!arp->sender_ip)
+		reason = is_same(owner->mac, arp->sender_mac) ? SELF_PROBE : CONFLICT_PROBE;
 	handle(skb, reason);
 	if (is_watched)
 		show(skb);
-	return answer(skb, f, owner->mac);
+	return answer(skb, port, f, owner->mac);
 }
 
 // Whether the packet is for a DHCP server or client. The fabric's rules look into these.
@@ -508,6 +528,39 @@ int arpfabric(struct __sk_buff *skb)
 	if (frame.type == bpf_htons(ETH_P_ARP))
 		return decide_arp(skb, port, &frame);
 	return GO_ON;
+}
+
+// Whether a receiver may take a frame for ARP: plain, behind LLC/SNAP, or behind a second VLAN tag. The kernel has removed the
+// outermost tag.
+ALWAYS_INLINE int may_be_arp(struct __sk_buff *skb)
+{
+	__be16 type = 0, sap = 0, inner = 0;
+	if (bpf_skb_load_bytes(skb, 12, &type, sizeof(type)) < 0)
+		return 0;
+	if (type == bpf_htons(ETH_P_8021Q) || type == bpf_htons(ETH_P_8021AD))
+		return bpf_skb_load_bytes(skb, 16, &inner, sizeof(inner)) == 0 && inner == bpf_htons(ETH_P_ARP);
+	if (bpf_ntohs(type) < ETH_P_802_3_MIN)
+		return bpf_skb_load_bytes(skb, 14, &sap, sizeof(sap)) == 0 && sap == 0xaaaa &&
+		       bpf_skb_load_bytes(skb, 20, &inner, sizeof(inner)) == 0 && inner == bpf_htons(ETH_P_ARP);
+	return type == bpf_htons(ETH_P_ARP);
+}
+
+// The filter of the socket by which the fabric reads the ARP of an interface that it does not guard. The socket sees frames
+// before the program at tc ingress does. So the filter drops what that program answers.
+SEC("socket")
+int unanswered(struct __sk_buff *skb)
+{
+	const int whole = 1 << 18, none = 0;
+	if (!may_be_arp(skb))
+		return none;
+	__u32 ifindex = skb->ifindex;
+	struct port *port = bpf_map_lookup_elem(&ports, &ifindex);
+	struct frame frame;
+	if (!port || skb->vlan_present || bpf_skb_load_bytes(skb, 0, &frame, sizeof(frame)) < 0)
+		return whole;
+	if (frame.type != bpf_htons(ETH_P_ARP) || !is_request(&frame.arp))
+		return whole;
+	return owner_to_answer(port, &frame, ifindex) ? none : whole;
 }
 
 char _license[] SEC("license") = "Dual MIT/GPL";

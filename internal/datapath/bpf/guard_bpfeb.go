@@ -71,6 +71,8 @@ type guardPort struct {
 	Number   uint32
 	Flags    guardPortFlag
 	Interval uint32
+	Source   [6]uint8
+	Unused   uint16
 }
 
 type guardPortFlag uint32
@@ -80,6 +82,7 @@ const (
 	guardPortFlagFORWARDS          guardPortFlag = 2
 	guardPortFlagLOCATES           guardPortFlag = 4
 	guardPortFlagDROPS_SELF_PROBES guardPortFlag = 8
+	guardPortFlagHAS_HOST          guardPortFlag = 16
 )
 
 type guardPrefix struct {
@@ -103,6 +106,7 @@ const (
 	guardMapRanges        = "ranges"
 	guardMapShown         = "shown"
 	guardProgArpfabric    = "arpfabric"
+	guardProgUnanswered   = "unanswered"
 	guardVarForwardsUntil = "forwards_until"
 	guardVarIsWatched     = "is_watched"
 )
@@ -149,7 +153,8 @@ type guardSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type guardProgramSpecs struct {
-	Arpfabric *ebpf.ProgramSpec `ebpf:"arpfabric"`
+	Arpfabric  *ebpf.ProgramSpec `ebpf:"arpfabric"`
+	Unanswered *ebpf.ProgramSpec `ebpf:"unanswered"`
 }
 
 // guardMapSpecs contains maps before they are loaded into the kernel.
@@ -232,12 +237,14 @@ type guardVariables struct {
 //
 // It can be passed to loadGuardObjects or ebpf.CollectionSpec.LoadAndAssign.
 type guardPrograms struct {
-	Arpfabric *ebpf.Program `ebpf:"arpfabric"`
+	Arpfabric  *ebpf.Program `ebpf:"arpfabric"`
+	Unanswered *ebpf.Program `ebpf:"unanswered"`
 }
 
 func (p *guardPrograms) Close() error {
 	return _GuardClose(
 		p.Arpfabric,
+		p.Unanswered,
 	)
 }
 

@@ -239,7 +239,7 @@ func (d *Datapath) Warnings() []string {
 }
 
 // Answers implements [datapath.Datapath]. The fabric answers all requests.
-func (d *Datapath) Answers() wire.Conn { return nil }
+func (d *Datapath) Answers() (wire.Conn, error) { return nil, nil }
 
 // Program implements [datapath.Datapath].
 func (d *Datapath) Program() *datapath.Program { return nil }
