@@ -34,7 +34,8 @@ func (e *expiries) add(t *Table, a Allocation) {
 
 // isOutdated reports whether an expiry is no allocation's any more.
 func (t *Table) isOutdated(e expiry) bool {
-	return t.networks[e.network].entries[e.ip].revision != e.revision
+	current, _ := t.networks[e.network].entries.get(e.ip)
+	return current.revision != e.revision
 }
 
 // NextExpiry returns when the next allocation expires, or the zero Time if none does.
@@ -53,7 +54,8 @@ func (t *Table) Expired(now time.Time, limit int) []Allocation {
 	for t.dropOutdated(); len(t.expiries) > 0 && t.expiries[0].at <= now.Unix() && len(all) < limit; t.dropOutdated() {
 		next := heap.Pop(&t.expiries).(expiry)
 		taken = append(taken, next)
-		all = append(all, t.networks[next.network].entries[next.ip].allocation(next.network, next.ip.Addr()))
+		expired, _ := t.networks[next.network].entries.get(next.ip)
+		all = append(all, expired.allocation(next.network))
 	}
 	for _, e := range taken { // they stay until Commit has freed them
 		heap.Push(&t.expiries, e)

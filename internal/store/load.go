@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"strconv"
+	"strings"
 )
 
 // header is the beginning of the line with the revision of the file of all allocations.
@@ -28,7 +29,7 @@ func (f *File) load() (err error) {
 		return err
 	}
 	f.size, err = f.read(journalName, splitCompleteLines, f.loadChange)
-	f.table.sortQueues()
+	f.table.sort()
 	return err
 }
 
@@ -37,10 +38,10 @@ func (f *File) load() (err error) {
 func (f *File) reserve() error {
 	type size struct{ allocations, names int }
 	sizes := map[string]*size{}
-	_, err := f.read(allocationsName, bufio.ScanLines, func(line []byte) error {
+	_, err := f.scan(allocationsName, bufio.ScanLines, func(_ int, line []byte) {
 		verb, rest := cutWord(line)
 		if Kind(verb) != Allocate {
-			return nil
+			return
 		}
 		network, rest := cutWord(rest)
 		s := sizes[string(network)]
@@ -51,7 +52,6 @@ func (f *File) reserve() error {
 		if s.allocations++; bytes.Contains(rest, []byte(" name=")) {
 			s.names++
 		}
-		return nil
 	})
 	for name, s := range sizes {
 		f.table.networks[name] = newNetworkTable(name, s.allocations, s.names)
@@ -59,9 +59,48 @@ func (f *File) reserve() error {
 	return err
 }
 
+// A parsedLine is a line of a file.
+type parsedLine struct {
+	number int
+	text   string
+	change Change
+	err    error // why it is not a change
+}
+
 // read calls do for each line of a file, and records the problems. It returns the size of the lines. A file that is not
-// there is empty.
-func (f *File) read(name string, split bufio.SplitFunc, do func(line []byte) error) (size int64, err error) {
+// there is empty. The next lines are parsed meanwhile, as that takes as long as to put them into the table.
+func (f *File) read(name string, split bufio.SplitFunc, do func(line parsedLine) error) (size int64, err error) {
+	const batches, batchSize = 4, 256
+	parsed, done := make(chan []parsedLine, batches), make(chan []parsedLine, batches)
+	for range batches {
+		done <- make([]parsedLine, 0, batchSize)
+	}
+	go func() {
+		defer close(parsed)
+		batch := <-done
+		size, err = f.scan(name, split, func(number int, line []byte) {
+			l := parsedLine{number: number, text: string(line)}
+			l.change, l.err = ParseChange(l.text)
+			if batch = append(batch, l); len(batch) == batchSize {
+				parsed <- batch
+				batch = <-done
+			}
+		})
+		parsed <- batch
+	}()
+	for batch := range parsed {
+		for _, line := range batch {
+			if err := do(line); err != nil {
+				f.problems = append(f.problems, fmt.Sprintf("%s:%d: %s", f.disk.path(name), line.number, err))
+			}
+		}
+		done <- batch[:0]
+	}
+	return size, err
+}
+
+// scan calls do for each line of a file, and returns the size of the lines. A file that is not there is empty.
+func (f *File) scan(name string, split bufio.SplitFunc, do func(number int, line []byte)) (size int64, err error) {
 	in, err := f.disk.open(name, os.O_RDONLY)
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0, nil
@@ -70,36 +109,34 @@ func (f *File) read(name string, split bufio.SplitFunc, do func(line []byte) err
 		return 0, err
 	}
 	defer in.Close()
-	return readLines(in, split, func(number int, line []byte) {
-		if err := do(line); err != nil {
-			f.problems = append(f.problems, fmt.Sprintf("%s:%d: %s", f.disk.path(name), number, err))
-		}
-	})
+	return readLines(in, split, do)
 }
 
 // loadAllocation takes a line of the file of all allocations.
-func (f *File) loadAllocation(line []byte) error {
-	if text, ok := bytes.CutPrefix(line, []byte(header)); ok {
-		revision, err := strconv.ParseUint(string(bytes.TrimSpace(text)), 10, 64)
+func (f *File) loadAllocation(line parsedLine) error {
+	if text, ok := strings.CutPrefix(line.text, header); ok {
+		revision, err := strconv.ParseUint(strings.TrimSpace(text), 10, 64)
 		if err != nil {
 			return fmt.Errorf("%q is not a revision; reading all changes of the journal again", text)
 		}
 		f.written = revision
 		return nil
 	}
-	err := f.table.addLine(string(line), f.written)
+	err := line.err
+	if err == nil {
+		err = f.table.loadState(line.change, f.written)
+	}
 	if err != nil {
-		f.kept = append(f.kept, string(line))
+		f.kept = append(f.kept, line.text)
 	}
 	return err
 }
 
 // loadChange takes a line of a journal.
-func (f *File) loadChange(line []byte) error {
-	c, err := ParseChange(string(line))
-	switch {
-	case err != nil:
-		return err
+func (f *File) loadChange(line parsedLine) error {
+	switch c := line.change; {
+	case line.err != nil:
+		return line.err
 	case c.Kind == heldVerb || c.Revision == 0:
 		return errors.New("not a change with a revision")
 	case c.Revision > f.written:

@@ -20,15 +20,16 @@ type Table struct {
 
 type networkTable struct {
 	name    string
-	entries map[registry.IPv4]entry
+	entries entries
 	names   map[string]registry.IPv4
 	held    map[registry.IPv4]Held
-	queue   []freed                // the held addresses, those freed first at the beginning; some are not held any more
-	macs    map[registry.MAC]int32 // the number of entries and held addresses that have a MAC
+	queue   []freed // the held addresses, those freed first at the beginning; some are not held any more
+	macs    macCounts
 }
 
-// An entry is an allocation without its network and address. It is small, because there may be millions.
+// An entry is an allocation without its network. It is small, because there may be millions.
 type entry struct {
+	ip         registry.IPv4
 	mac        registry.MAC
 	name, port string
 	expires    int64 // Unix time; 0 for never
@@ -52,8 +53,9 @@ func (t *Table) network(name string) *networkTable {
 func newNetworkTable(name string, allocations, names int) *networkTable {
 	return &networkTable{
 		name:    strings.Clone(name),
-		entries: make(map[registry.IPv4]entry, allocations), macs: make(map[registry.MAC]int32, allocations),
-		names: make(map[string]registry.IPv4, names), held: map[registry.IPv4]Held{},
+		entries: newEntries(allocations),
+		macs:    macCounts{make([]uint64, 0, allocations), map[registry.MAC]int32{}},
+		names:   make(map[string]registry.IPv4, names), held: map[registry.IPv4]Held{},
 	}
 }
 
@@ -63,8 +65,8 @@ func (t *Table) Get(network string, addr netip.Addr) (Allocation, bool) {
 	if n == nil {
 		return Allocation{}, false
 	}
-	e, ok := n.entries[registry.IPv4Of(addr)]
-	return e.allocation(network, addr), ok
+	e, ok := n.entries.get(registry.IPv4Of(addr))
+	return e.allocation(network), ok
 }
 
 // Named returns the allocation with a name.
@@ -77,7 +79,8 @@ func (t *Table) Named(network, name string) (Allocation, bool) {
 	if !ok {
 		return Allocation{}, false
 	}
-	return n.entries[ip].allocation(network, ip.Addr()), true
+	e, ok := n.entries.get(ip)
+	return e.allocation(network), ok
 }
 
 // Held returns how an address is held, which was freed since; false if it is not.
@@ -93,7 +96,7 @@ func (t *Table) Held(network string, addr netip.Addr) (Held, bool) {
 // HasMAC reports whether an allocation or a held address has a MAC.
 func (t *Table) HasMAC(network string, mac registry.MAC) bool {
 	n := t.networks[network]
-	return n != nil && n.macs[mac] > 0
+	return n != nil && n.macs.has(mac)
 }
 
 // ForgetHeld forgets the addresses of a network that are held since a time or longer.
@@ -116,59 +119,59 @@ type freed struct {
 	at time.Time
 }
 
-// sortQueues sorts the queues of held addresses, after they were read in another order than that of their times.
-func (t *Table) sortQueues() {
+// sort sorts what was read in another order: the queues of held addresses by their times, and the MACs.
+func (t *Table) sort() {
 	for _, n := range t.networks {
+		n.macs.sort()
 		slices.SortFunc(n.queue, func(a, b freed) int { return a.at.Compare(b.at) })
 	}
 }
 
-// The methods below change one address. Each MAC is counted once for each address that has it.
+// The methods below change one address.
 
-func (n *networkTable) put(ip registry.IPv4, e entry) {
-	n.remove(ip)
-	n.add(ip, e)
+func (n *networkTable) put(e entry) {
+	n.remove(e.ip)
+	n.add(e)
+	n.macs.change(e.mac, 1)
 }
 
-// add adds an allocation of an address that is not allocated.
-func (n *networkTable) add(ip registry.IPv4, e entry) {
-	n.release(ip)
+// load adds an allocation of an address that is not allocated. Sort the table in the end.
+func (n *networkTable) load(e entry) {
+	n.add(e)
+	n.macs.load(e.mac)
+}
+
+func (n *networkTable) add(e entry) {
+	n.release(e.ip)
 	if e.name != "" {
-		n.names[e.name] = ip
+		n.names[e.name] = e.ip
 	}
-	n.entries[ip] = e
-	n.macs[e.mac]++
+	n.entries.add(e)
 }
 
 func (n *networkTable) remove(ip registry.IPv4) {
-	e, ok := n.entries[ip]
+	e, ok := n.entries.get(ip)
 	if !ok {
 		return
 	}
 	if n.names[e.name] == ip {
 		delete(n.names, e.name)
 	}
-	delete(n.entries, ip)
-	n.forgetMAC(e.mac)
+	n.entries.remove(ip)
+	n.macs.change(e.mac, -1)
 }
 
 func (n *networkTable) hold(ip registry.IPv4, h Held) {
 	n.release(ip)
 	n.queue = append(n.queue, freed{ip, h.Since})
 	n.held[ip] = h
-	n.macs[h.MAC]++
+	n.macs.change(h.MAC, 1)
 }
 
 func (n *networkTable) release(ip registry.IPv4) {
 	if h, ok := n.held[ip]; ok {
 		delete(n.held, ip)
-		n.forgetMAC(h.MAC)
-	}
-}
-
-func (n *networkTable) forgetMAC(mac registry.MAC) {
-	if n.macs[mac]--; n.macs[mac] == 0 {
-		delete(n.macs, mac)
+		n.macs.change(h.MAC, -1)
 	}
 }
 
@@ -176,7 +179,7 @@ func (n *networkTable) forgetMAC(mac registry.MAC) {
 func (t *Table) Networks() []string {
 	var names []string
 	for name, n := range t.networks {
-		if len(n.entries) > 0 {
+		if n.entries.count > 0 {
 			names = append(names, name)
 		}
 	}
@@ -209,7 +212,7 @@ func (t *Table) Len(network string) int {
 	if n == nil {
 		return 0
 	}
-	return len(n.entries)
+	return n.entries.count
 }
 
 // All yields the allocations of a network by address.
@@ -219,8 +222,8 @@ func (t *Table) All(network string) iter.Seq[Allocation] {
 		if n == nil {
 			return
 		}
-		for _, ip := range slices.Sorted(maps.Keys(n.entries)) {
-			if !yield(n.entries[ip].allocation(network, ip.Addr())) {
+		for e := range n.entries.all() {
+			if !yield(e.allocation(network)) {
 				return
 			}
 		}
@@ -251,29 +254,29 @@ func (t *Table) Delete(network string, addr netip.Addr) {
 func (t *Table) set(a Allocation) {
 	n := t.network(a.Network)
 	a.Network = n.name // for the expiry
-	n.put(registry.IPv4Of(a.Address), entryOf(a))
+	n.put(entryOf(a))
 	t.expiries.add(t, a)
 }
 
-// add adds an allocation of an address that is not allocated.
-func (t *Table) add(a Allocation) {
+// load adds an allocation of an address that is not allocated. Call sort in the end.
+func (t *Table) load(a Allocation) {
 	n := t.network(a.Network)
 	a.Network = n.name
-	n.add(registry.IPv4Of(a.Address), entryOf(a))
+	n.load(entryOf(a))
 	t.expiries.add(t, a)
 }
 
 func entryOf(a Allocation) entry {
-	e := entry{mac: a.MAC, name: a.Name, port: a.Port, revision: a.Revision}
+	e := entry{ip: registry.IPv4Of(a.Address), mac: a.MAC, name: a.Name, port: a.Port, revision: a.Revision}
 	if !a.Expires.IsZero() {
 		e.expires = a.Expires.Unix()
 	}
 	return e
 }
 
-func (e entry) allocation(network string, addr netip.Addr) Allocation {
+func (e entry) allocation(network string) Allocation {
 	a := Allocation{
-		Network: network, Address: addr, MAC: e.mac, Name: e.name, Port: e.port, Revision: e.revision,
+		Network: network, Address: e.ip.Addr(), MAC: e.mac, Name: e.name, Port: e.port, Revision: e.revision,
 	}
 	if e.expires != 0 {
 		a.Expires = time.Unix(e.expires, 0).UTC()

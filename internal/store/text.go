@@ -45,29 +45,27 @@ func ReadText(from io.Reader) (t *Table, problems []string, err error) {
 		var err error
 		if text, ok := bytes.CutPrefix(line, []byte(header)); ok {
 			t.revision, err = strconv.ParseUint(string(bytes.TrimSpace(text)), 10, 64)
+		} else if c, e := ParseChange(string(line)); e != nil {
+			err = e
 		} else {
-			err = t.addLine(string(line), t.revision)
+			err = t.loadState(c, t.revision)
 		}
 		if err != nil {
 			problems = append(problems, fmt.Sprintf("%d: %s", number, err))
 		}
 	})
-	t.sortQueues()
+	t.sort()
 	return t, problems, err
 }
 
-// addLine adds the allocation or the held address of a line. If the line has no revision, because an operator has written
-// it, it gets the one of the file.
-func (t *Table) addLine(line string, revision uint64) error {
-	c, err := ParseChange(line)
-	if err != nil {
-		return err
-	}
+// loadState adds the allocation or the held address of a line. If the line has no revision, because an operator has
+// written it, it gets the one of the file.
+func (t *Table) loadState(c Change, revision uint64) error {
 	if c.Kind != Allocate && c.Kind != heldVerb {
 		return fmt.Errorf("%s belongs into the journal: here, lines begin with %s or %s", c.Kind, Allocate, heldVerb)
 	}
 	n, ip := t.network(c.Network), registry.IPv4Of(c.Address)
-	if _, exists := n.entries[ip]; exists {
+	if _, exists := n.entries.get(ip); exists {
 		return fmt.Errorf("%s is in the file twice", c.Address)
 	}
 	if other, exists := n.names[c.Name]; exists && c.Name != "" {
@@ -80,6 +78,6 @@ func (t *Table) addLine(line string, revision uint64) error {
 	if c.Revision == 0 {
 		c.Revision = revision
 	}
-	t.add(c.Allocation)
+	t.load(c.Allocation)
 	return nil
 }
