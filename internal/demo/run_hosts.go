@@ -19,8 +19,7 @@ func CheckHosts(number int) error {
 		return fmt.Errorf("--hosts: want %d to %d hosts, not %d; without --hosts, the demo runs on one", fewestHosts, mostHosts, number)
 	}
 	if _, err := exec.LookPath("etcd"); err != nil {
-		return errors.New("--hosts needs etcd, which is not in your PATH: apt install etcd-server (Debian, Ubuntu), or see " +
-			"https://etcd.io/docs/latest/install")
+		return errors.New("--hosts needs etcd, which is not in your PATH: apt install etcd-server (Debian, Ubuntu), or see https://etcd.io")
 	}
 	return nil
 }
