@@ -1,6 +1,7 @@
 package fabric_test
 
 import (
+	"bytes"
 	"context"
 	"net/netip"
 	"slices"
@@ -19,8 +20,8 @@ import (
 var underlay = netip.MustParsePrefix("192.0.2.1/24")
 
 // overlaid returns the configuration of a network with an overlay.
-func overlaid(attach string) string {
-	return network(attach, "overlay: {device: vx10, vni: 10, local: 192.0.2.1}") +
+func overlaid(attach string, settings ...string) string {
+	return network(attach, append(settings, "overlay: {device: vx10, vni: 10, local: 192.0.2.1}")...) +
 		"store: {etcd: {endpoints: [\"http://192.0.2.9:2379\"]}}\n"
 }
 
@@ -174,4 +175,44 @@ func TestOverlayFindings(t *testing.T) {
 	ip(t, "link", "set", "vx10", "master", bridgeName, "up")
 	f = start(t, overlaid(s.attach))
 	expectFinding(t, f, "vx10 has the VNI 11 and sends from 192.0.2.7, but the overlay has 10 and 192.0.2.1; delete it, and arpfabric makes it again")
+}
+
+// TestKernelForwardsIntoTunnel holds that frames for a guest of another host go straight to the VXLAN device, past the bridge,
+// unless the policy says otherwise.
+func TestKernelForwardsIntoTunnel(t *testing.T) {
+	needKernelDatapath(t)
+	for policy, isDirect := range map[string]bool{"auto": true, "bridge": false} {
+		t.Run(policy, func(t *testing.T) {
+			s := buildOverlay(t)
+			ip(t, "link", "set", "under-far", "up")
+			ip(t, "neighbor", "add", "192.0.2.2", "lladdr", "02:00:00:00:00:02", "dev", "under", "nud", "permanent")
+			ip(t, "link", "set", bridgeName, "promisc", "on") // as tcpdump does, so that frames show that cross the bridge
+			f := start(t, overlaid(s.attach, "policy: {forward: "+policy+"}"))
+			s.app.locate(t, f)
+			labtest.Must(t, f.SetRemotes(t.Context(), "lab", remotes(5, "192.0.2.2")))
+			onBridge, between := captureOn(t, bridgeName), captureOn(t, "under-far")
+			frame := mark(s.app, s.db, 1)
+			repeat(t, "the frame arrives at the other host", func() { s.app.Send(frame) }, func() bool {
+				return slices.ContainsFunc(between.Frames(), func(f lab.Seen) bool {
+					return bytes.HasSuffix(f.Frame, frame) && bytes.Equal(f.Frame[30:34], []byte{192, 0, 2, 2})
+				})
+			})
+			hasCrossed := func() bool {
+				return slices.ContainsFunc(onBridge.Frames(), func(f lab.Seen) bool { return bytes.Equal(f.Frame, frame) })
+			}
+			if !isDirect {
+				labtest.Eventually(t, "the frame shows on the bridge", hasCrossed)
+			} else if hasCrossed() {
+				t.Error("the frame has crossed the bridge")
+			}
+		})
+	}
+}
+
+func captureOn(t *testing.T, name string) *lab.Capture {
+	t.Helper()
+	c, err := lab.StartCapture(name)
+	labtest.Must(t, err)
+	t.Cleanup(func() { c.Close() })
+	return c
 }
