@@ -1,8 +1,6 @@
 package main
 
 import (
-	"errors"
-
 	"github.com/arpfabric/arpfabric/config"
 	"github.com/arpfabric/arpfabric/internal/demo"
 	"github.com/arpfabric/arpfabric/internal/lab"
@@ -25,9 +23,6 @@ func newDemo() *cobra.Command {
 		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			many := cmd.Flags().Changed("hosts")
-			if many && shell {
-				return errors.New("--shell opens a shell in the lab of one host: leave --hosts out")
-			}
 			if many {
 				if err := demo.CheckHosts(hosts); err != nil {
 					return err
@@ -40,13 +35,16 @@ func newDemo() *cobra.Command {
 			if !inside {
 				return exitCode(code)
 			}
-			if many {
-				return demo.RunHosts(cmd.Context(), hosts, datapath, cmd.OutOrStdout())
+			switch ctx, out := cmd.Context(), cmd.OutOrStdout(); {
+			case many && shell:
+				return demo.ShellHosts(ctx, hosts, datapath, out)
+			case many:
+				return demo.RunHosts(ctx, hosts, datapath, out)
+			case shell:
+				return demo.Shell(ctx, datapath, out)
+			default:
+				return demo.Run(ctx, datapath, out)
 			}
-			if shell {
-				return demo.Shell(cmd.Context(), datapath, cmd.OutOrStdout())
-			}
-			return demo.Run(cmd.Context(), datapath, cmd.OutOrStdout())
 		},
 	}
 	cmd.Flags().BoolVar(&shell, "shell", false, "open a shell in the lab instead, while the fabric runs")

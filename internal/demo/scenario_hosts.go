@@ -76,7 +76,7 @@ type allocation struct {
 }
 
 func (o allocation) command() string {
-	return fmt.Sprintf("arpfabric allocate --name %s --mac %s %s", o.name, o.mac, o.addr)
+	return fmt.Sprintf("arpfabric allocate --name %s --address %s --mac %s", o.name, o.addr, o.mac)
 }
 
 func (h *host) allocate(ctx context.Context, o allocation) error {

@@ -11,6 +11,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -36,6 +37,20 @@ The fabric's configuration is %s. When you change it, the fabric loads it at onc
 
 `
 
+const hostsWelcome = `This shell runs in a lab with the hosts %s. Each runs arpfabric, and has two guests, such as app1
+(10.239.0.11) and db1 (10.239.0.12) of host1. When you leave the shell, the lab is removed.
+
+    host1                            opens a shell on a host; host1 COMMAND runs a command there
+    host1 arpfabric watch            shows the verdicts of the fabric there; the other commands work too
+    app1                             opens a shell in a guest; app1 COMMAND runs a command there
+    app1 ping 10.239.0.21            pings app2, through the tunnel between host1 and host2
+    host1 etcdctl get --prefix /     shows what the hosts share, if etcdctl is installed
+    tail -f /run/host1/log           shows the log of a fabric
+
+The configuration of a fabric is in /run/host1.yaml. When you change it, the fabric loads it at once.
+
+`
+
 // Shell runs the user's shell on the testbed, with the fabric in vpc mode, and returns when the shell ends. It kills
 // the processes that the shell has left in the background.
 func Shell(ctx context.Context, datapath config.Datapath, out io.Writer) error {
@@ -52,12 +67,12 @@ func Shell(ctx context.Context, datapath config.Datapath, out io.Writer) error {
 	}
 	defer log.Close()
 	logger := slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	if err := writeTools(); err != nil {
+	if err := writeTools(t.tools()); err != nil {
 		return err
 	}
 	err = withDaemon(ctx, datapath, logger, func(ctx context.Context) error {
 		fmt.Fprintf(out, welcome, logPath, configPath)
-		return runShell(ctx)
+		return runShell(ctx, "host")
 	})
 	if ctx.Err() != nil {
 		return errInterrupted
@@ -65,8 +80,27 @@ func Shell(ctx context.Context, datapath config.Datapath, out io.Writer) error {
 	return err
 }
 
-// runShell runs the user's shell until it ends, and ignores its exit code.
-func runShell(ctx context.Context) error {
+// ShellHosts does the same on a testbed of a number of hosts.
+func ShellHosts(ctx context.Context, number int, datapath config.Datapath, out io.Writer) error {
+	ctx, stop := signal.NotifyContext(ctx, unix.SIGHUP)
+	defer stop()
+	t, err := newHostsTestbed(ctx, number, datapath)
+	if err == nil {
+		defer t.remove()
+		err = writeTools(t.tools())
+	}
+	if err == nil {
+		fmt.Fprintf(out, hostsWelcome, t.first().Name+" to "+t.last().Name)
+		err = runShell(ctx, "lab")
+	}
+	if ctx.Err() != nil {
+		return errInterrupted
+	}
+	return err
+}
+
+// runShell runs the user's shell until it ends, and ignores its exit code. The prompt says where the user is.
+func runShell(ctx context.Context, place string) error {
 	// Before the shell starts: only then do its orphans become children of this process, for endLeftovers to kill.
 	const unused = 0
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, unused, unused, unused); err != nil {
@@ -74,8 +108,12 @@ func runShell(ctx context.Context) error {
 	}
 	runtime.LockOSThread() // the kernel sends Pdeathsig when the thread that started the shell ends
 	defer runtime.UnlockOSThread()
+	ours, err := children() // the programs of the testbed
+	if err != nil {
+		return err
+	}
 	program := userShell()
-	args, env, err := prompt(program, "host")
+	args, env, err := prompt(program, place)
 	if err != nil {
 		return err
 	}
@@ -87,7 +125,7 @@ func runShell(ctx context.Context) error {
 	shell.WaitDelay = time.Second
 	err = shell.Run()
 	if _, ended := errors.AsType[*exec.ExitError](err); ended || err == nil {
-		return endLeftovers()
+		return endLeftovers(ours)
 	}
 	return fmt.Errorf("running your shell (SHELL in the environment): %w", err)
 }
@@ -100,10 +138,11 @@ func userShell() string {
 }
 
 // endLeftovers kills the processes that the shell has left in the background. They have become children of this
-// process, and so do their own children when they end: it repeats until no child is left.
-func endLeftovers() error {
+// process, and so do their own children when they end: it repeats until only those are left that were there before.
+func endLeftovers(before []int) error {
 	for {
 		children, err := children()
+		children = slices.DeleteFunc(children, func(pid int) bool { return slices.Contains(before, pid) })
 		if err != nil || len(children) == 0 {
 			return err
 		}

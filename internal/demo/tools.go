@@ -14,8 +14,32 @@ const (
 	startsPath = "/run/demo/start"
 )
 
-// writeTools makes the programs that the shell finds first: this program under its name, and one for each guest.
-func writeTools() error {
+// A tool is a program that runs a command in a network namespace, or opens a shell there.
+type tool struct {
+	namespace string
+	env       string // variables for the command, as a shell's export takes them; "" for none
+}
+
+func (t testbed) tools() (all []tool) {
+	for _, g := range t {
+		all = append(all, tool{namespace: g.Name})
+	}
+	return all
+}
+
+func (t *hostsTestbed) tools() (all []tool) {
+	for _, h := range t.hosts {
+		env := fmt.Sprintf("ARPFABRIC_SOCKET=/run/%s/api.sock ETCDCTL_API=3 ETCDCTL_ENDPOINTS=http://%s:2379", h.Name, etcdAddr.Addr())
+		all = append(all, tool{h.Name, env})
+	}
+	for _, g := range t.guests {
+		all = append(all, tool{namespace: g.Name})
+	}
+	return all
+}
+
+// writeTools makes the programs that the shell finds first: this program under its name, and the tools.
+func writeTools(tools []tool) error {
 	if err := errors.Join(os.RemoveAll(filepath.Dir(toolsPath)), os.MkdirAll(toolsPath, 0o755)); err != nil {
 		return err
 	}
@@ -24,21 +48,24 @@ func writeTools() error {
 	if err := os.Symlink(program, filepath.Join(toolsPath, "arpfabric")); err != nil {
 		return err
 	}
-	for _, g := range guests {
-		if err := os.WriteFile(filepath.Join(toolsPath, g.Name), []byte(enter(g.Name)), 0o755); err != nil {
+	for _, t := range tools {
+		if err := os.WriteFile(filepath.Join(toolsPath, t.namespace), []byte(t.script()), 0o755); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// enter returns a script that runs a command in a guest, or opens a shell there.
-func enter(guest string) string {
-	inside := "ip netns exec " + guest
+func (t tool) script() string {
+	inside := "ip netns exec " + t.namespace
 	if _, err := exec.LookPath("ip"); err != nil {
-		inside = "nsenter --net=/run/netns/" + guest
+		inside = "nsenter --net=/run/netns/" + t.namespace
 	}
-	return fmt.Sprintf("#!/bin/sh\n[ $# -gt 0 ] || PS1=%q exec %s sh\nexec %s \"$@\"\n", mark(guest)+"# ", inside, inside)
+	export := ""
+	if t.env != "" {
+		export = "export " + t.env + "\n"
+	}
+	return fmt.Sprintf("#!/bin/sh\n%s[ $# -gt 0 ] || PS1=%q exec %s sh\nexec %s \"$@\"\n", export, mark(t.namespace)+"# ", inside, inside)
 }
 
 // mark is the beginning of a prompt that says where the user is.
