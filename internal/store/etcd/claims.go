@@ -235,9 +235,7 @@ func (c *Claims) share(ctx context.Context) error {
 
 // readAll reads all claims.
 func (c *Claims) readAll(ctx context.Context, client *clientv3.Client) (revision int64, err error) {
-	ctx, cancel := context.WithTimeout(ctx, 2*patience)
-	defer cancel()
-	resp, err := client.Get(ctx, c.keys.claims(), clientv3.WithPrefix())
+	resp, err := get(ctx, client, pagePatience, c.keys.claims(), clientv3.WithPrefix())
 	if err != nil {
 		return 0, err
 	}

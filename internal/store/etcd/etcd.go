@@ -59,7 +59,7 @@ func Open(log *slog.Logger, c *config.Etcd, folder string) *Store {
 	case <-soon.Done():
 	}
 	s.drain()
-	clear(s.touched)
+	s.touched = map[store.Address]bool{}
 	return s
 }
 
@@ -152,7 +152,7 @@ func (s *Store) usable() (*clientv3.Client, error) {
 func (s *Store) Receive() []store.Address {
 	s.drain()
 	all := slices.SortedFunc(maps.Keys(s.touched), func(a, b store.Address) int { return a.Addr.Compare(b.Addr) })
-	clear(s.touched)
+	s.touched = map[store.Address]bool{} // and give back the memory of all addresses
 	return all
 }
 

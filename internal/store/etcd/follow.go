@@ -260,9 +260,7 @@ func (f *follower) check(ctx context.Context) <-chan error {
 
 func (f *follower) probe(ctx context.Context, cluster uint64) error {
 	known := f.inbox.last()
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	resp, err := f.client.Get(ctx, f.keys.addresses(), clientv3.WithKeysOnly()) // this key does not exist
+	resp, err := get(ctx, f.client, patience, f.keys.addresses()) // this key does not exist
 	if err == nil && (resp.Header.Revision < known || resp.Header.ClusterId != cluster) {
 		return errStale
 	}

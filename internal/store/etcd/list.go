@@ -2,6 +2,7 @@ package etcd
 
 import (
 	"context"
+	"time"
 
 	"github.com/arpfabric/arpfabric/internal/store"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -16,20 +17,27 @@ type list struct {
 	problems []error // keys that have no effect
 }
 
-// pageSize is the number of keys that are read at once.
-const pageSize = 10_000
+const (
+	// pageSize is the number of keys that are read at once. For each page etcd counts all keys that follow, so smaller pages
+	// cost it more.
+	pageSize = 10_000
+	// pagePatience is how long a page may take if many hosts start at once: one that gave up would begin again. The client
+	// notices by itself that a connection is broken, and etcd that most of its members are gone.
+	pagePatience = time.Minute
+)
 
 // readAll reads all addresses.
 func readAll(ctx context.Context, client *clientv3.Client, k keys) (*list, error) {
-	l, now := &list{table: store.NewTable()}, now()
+	head, err := get(ctx, client, patience, k.addresses()) // small, so that it is soon known if etcd cannot be reached
+	if err != nil {
+		return nil, err
+	}
+	l, now := &list{table: store.NewTable(), revision: head.Header.Revision, cluster: head.Header.ClusterId}, now()
 	end := clientv3.GetPrefixRangeEnd(k.addresses())
 	for key := k.addresses(); ; {
-		page, err := readPage(ctx, client, key, end, l.revision)
+		page, err := get(ctx, client, pagePatience, key, clientv3.WithRange(end), clientv3.WithLimit(pageSize), clientv3.WithRev(l.revision))
 		if err != nil {
 			return nil, err
-		}
-		if l.revision == 0 { // the other pages have the same
-			l.revision, l.cluster = page.Header.Revision, page.Header.ClusterId
 		}
 		l.count += len(page.Kvs)
 		for _, kv := range page.Kvs {
@@ -49,8 +57,10 @@ func readAll(ctx context.Context, client *clientv3.Client, k keys) (*list, error
 	}
 }
 
-func readPage(ctx context.Context, client *clientv3.Client, key, end string, revision int64) (*clientv3.GetResponse, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+func get(
+	ctx context.Context, client *clientv3.Client, timeout time.Duration, key string, opts ...clientv3.OpOption,
+) (*clientv3.GetResponse, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	return client.Get(ctx, key, clientv3.WithRange(end), clientv3.WithLimit(pageSize), clientv3.WithRev(revision))
+	return client.Get(ctx, key, opts...)
 }
