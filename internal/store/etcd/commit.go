@@ -9,6 +9,7 @@ import (
 
 	"github.com/arpfabric/arpfabric/internal/store"
 	"github.com/arpfabric/arpfabric/responder/registry"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
@@ -134,9 +135,20 @@ func newest(resp *clientv3.TxnResponse) (revision int64) {
 // settle finds out whether a transaction has happened that failed with an error: etcd may have made the change, and only
 // the answer was lost. It takes the transaction's key in the history, which that needs: then it can't happen any more.
 func (s *Store) settle(client *clientv3.Client, t *transaction, failure error) (revision int64, err error) {
-	failure = explain(failure, s.config)
 	ctx, cancel := context.WithTimeout(context.Background(), settling)
 	defer cancel()
+	isFull := errors.Is(rpctypes.Error(failure), rpctypes.ErrNoSpace)
+	failure = explain(failure, s.config)
+	if isFull { // no key can be taken, but etcd has answered, so nothing can happen any more
+		resp, err := client.Get(ctx, t.attempt)
+		switch {
+		case err != nil:
+			return 0, errors.Join(errUnknown, failure)
+		case len(resp.Kvs) == 0:
+			return 0, failure
+		}
+		return resp.Kvs[0].ModRevision, nil
+	}
 	for {
 		resp, err := client.Txn(ctx).If(clientv3.Compare(clientv3.CreateRevision(t.attempt), "=", 0)).
 			Then(clientv3.OpPut(t.attempt, withdrawn)).Else(clientv3.OpGet(t.attempt)).Commit()
