@@ -228,7 +228,7 @@ struct sk_buff {
 
 #define CHECKSUM_PARTIAL 3 // ip_summed: the kernel writes the checksum when the frame leaves
 
-extern void *bpf_cast_to_kern_ctx(void *) __ksym __weak; // Linux 6.2
+extern void *bpf_cast_to_kern_ctx(void *) __ksym; // Linux 6.2
 
 struct reply {
 	__u8       destination[ETH_ALEN];
@@ -477,11 +477,8 @@ ALWAYS_INLINE int decide_ip(struct __sk_buff *skb, const struct port *port, cons
 #define NOWHERE (~0U)
 
 // Where a guest wants the kernel to write a checksum into its frame, after all rules: in bytes from the start of the frame.
-// Kernels before 6.2 do not tell.
 ALWAYS_INLINE __u32 checksum_place(struct __sk_buff *ctx)
 {
-	if (!bpf_cast_to_kern_ctx)
-		return NOWHERE;
 	struct sk_buff *skb = bpf_cast_to_kern_ctx(ctx);
 	if (BPF_CORE_READ_BITFIELD(skb, ip_summed) != CHECKSUM_PARTIAL)
 		return NOWHERE;
@@ -506,8 +503,7 @@ ALWAYS_INLINE int is_misplaced(struct __sk_buff *skb, const struct port *port, c
 	return place < payload + udp_ports || (may_be_dhcp(skb, &f->ip) && place != payload + udp_checksum);
 }
 
-SEC("tc")
-int arpfabric(struct __sk_buff *skb)
+ALWAYS_INLINE int decide(struct __sk_buff *skb, __u32 checksum_place)
 {
 	__u32 ifindex = skb->ifindex;
 	struct port *port = bpf_map_lookup_elem(&ports, &ifindex);
@@ -515,8 +511,7 @@ int arpfabric(struct __sk_buff *skb)
 		return GO_ON;
 	struct frame frame = {}; // so that a short frame has no EtherType
 	int is_short = bpf_skb_load_bytes(skb, 0, &frame, sizeof(frame)) < 0;
-	__u32 place = checksum_place(skb);
-	if (place != NOWHERE && is_misplaced(skb, port, &frame, place)) {
+	if (checksum_place != NOWHERE && is_misplaced(skb, port, &frame, checksum_place)) {
 		handle(skb, MISPLACED_CHECKSUM);
 		return TC_ACT_SHOT;
 	}
@@ -528,6 +523,19 @@ int arpfabric(struct __sk_buff *skb)
 	if (frame.type == bpf_htons(ETH_P_ARP))
 		return decide_arp(skb, port, &frame);
 	return GO_ON;
+}
+
+SEC("tc")
+int arpfabric(struct __sk_buff *skb)
+{
+	return decide(skb, checksum_place(skb));
+}
+
+// The same on kernels that do not tell programs where they write checksums.
+SEC("tc")
+int arpfabric_plain(struct __sk_buff *skb)
+{
+	return decide(skb, NOWHERE);
 }
 
 // Whether a receiver may take a frame for ARP: plain, behind LLC/SNAP, or behind a second VLAN tag. The kernel has removed the

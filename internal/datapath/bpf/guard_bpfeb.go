@@ -96,19 +96,20 @@ type guardPrefix struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	guardMapBindings      = "bindings"
-	guardMapCounts        = "counts"
-	guardMapHost          = "host"
-	guardMapLimits        = "limits"
-	guardMapLocations     = "locations"
-	guardMapLost          = "lost"
-	guardMapPorts         = "ports"
-	guardMapRanges        = "ranges"
-	guardMapShown         = "shown"
-	guardProgArpfabric    = "arpfabric"
-	guardProgUnanswered   = "unanswered"
-	guardVarForwardsUntil = "forwards_until"
-	guardVarIsWatched     = "is_watched"
+	guardMapBindings        = "bindings"
+	guardMapCounts          = "counts"
+	guardMapHost            = "host"
+	guardMapLimits          = "limits"
+	guardMapLocations       = "locations"
+	guardMapLost            = "lost"
+	guardMapPorts           = "ports"
+	guardMapRanges          = "ranges"
+	guardMapShown           = "shown"
+	guardProgArpfabric      = "arpfabric"
+	guardProgArpfabricPlain = "arpfabric_plain"
+	guardProgUnanswered     = "unanswered"
+	guardVarForwardsUntil   = "forwards_until"
+	guardVarIsWatched       = "is_watched"
 )
 
 // loadGuard returns the embedded CollectionSpec for guard.
@@ -153,8 +154,9 @@ type guardSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type guardProgramSpecs struct {
-	Arpfabric  *ebpf.ProgramSpec `ebpf:"arpfabric"`
-	Unanswered *ebpf.ProgramSpec `ebpf:"unanswered"`
+	Arpfabric      *ebpf.ProgramSpec `ebpf:"arpfabric"`
+	ArpfabricPlain *ebpf.ProgramSpec `ebpf:"arpfabric_plain"`
+	Unanswered     *ebpf.ProgramSpec `ebpf:"unanswered"`
 }
 
 // guardMapSpecs contains maps before they are loaded into the kernel.
@@ -237,13 +239,15 @@ type guardVariables struct {
 //
 // It can be passed to loadGuardObjects or ebpf.CollectionSpec.LoadAndAssign.
 type guardPrograms struct {
-	Arpfabric  *ebpf.Program `ebpf:"arpfabric"`
-	Unanswered *ebpf.Program `ebpf:"unanswered"`
+	Arpfabric      *ebpf.Program `ebpf:"arpfabric"`
+	ArpfabricPlain *ebpf.Program `ebpf:"arpfabric_plain"`
+	Unanswered     *ebpf.Program `ebpf:"unanswered"`
 }
 
 func (p *guardPrograms) Close() error {
 	return _GuardClose(
 		p.Arpfabric,
+		p.ArpfabricPlain,
 		p.Unanswered,
 	)
 }

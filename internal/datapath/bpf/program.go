@@ -3,14 +3,38 @@ package bpf
 import (
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
 )
 
-// A program is one load of the eBPF program, with its maps. Its maps can't grow: a plan that needs larger ones gets
+// A program is one load of the eBPF programs, with their maps. The maps can't grow: a plan that needs larger ones gets
 // another program, which replaces this one at every port.
-type program struct{ guardObjects }
+type program struct {
+	Arpfabric  *ebpf.Program `ebpf:"arpfabric"`
+	Unanswered *ebpf.Program `ebpf:"unanswered"`
+	guardMaps
+	guardVariables
+}
+
+// Close closes the programs and their maps. They stay in the kernel as long as they are attached.
+func (p *program) Close() error {
+	return errors.Join(p.Arpfabric.Close(), p.Unanswered.Close(), p.guardMaps.Close())
+}
+
+// seesChecksums reports whether the kernel tells programs where it writes checksums: Linux 6.2 and later, with
+// CONFIG_DEBUG_INFO_BTF. It takes some time to find out.
+var seesChecksums = sync.OnceValue(findChecksums)
+
+func findChecksums() bool {
+	kernel, err := btf.LoadKernelSpec()
+	if err != nil {
+		return false
+	}
+	var f *btf.Func
+	return kernel.TypeByName("bpf_cast_to_kern_ctx", &f) == nil
+}
 
 // sizes are the numbers of entries that the maps can have.
 type sizes struct{ ports, bindings, ranges, host, locations uint32 }
@@ -37,13 +61,12 @@ func load(s sizes, shared map[string]*ebpf.Map) (*program, error) {
 	} {
 		spec.Maps[name].MaxEntries = size
 	}
-	p := &program{}
-	types, err := typesInstead()
-	if err != nil {
-		return nil, err
+	if !seesChecksums() {
+		spec.Programs[programName] = spec.Programs[programName+"_plain"]
 	}
-	options := &ebpf.CollectionOptions{MapReplacements: shared, Programs: ebpf.ProgramOptions{KernelTypes: types}}
-	if err := spec.LoadAndAssign(&p.guardObjects, options); err != nil {
+	p := &program{}
+	options := &ebpf.CollectionOptions{MapReplacements: shared}
+	if err := spec.LoadAndAssign(p, options); err != nil {
 		var rejected *ebpf.VerifierError
 		if errors.As(err, &rejected) {
 			return nil, fmt.Errorf("the kernel does not accept the eBPF program: %w", err)
@@ -51,17 +74,4 @@ func load(s sizes, shared map[string]*ebpf.Map) (*program, error) {
 		return nil, fmt.Errorf("loading the eBPF program and its maps: %w", err)
 	}
 	return p, nil
-}
-
-// typesInstead returns no types for a kernel that does not describe its own (CONFIG_DEBUG_INFO_BTF), and nil for others. Without
-// a description, the program reads nothing of the kernel's structs, as on kernels before 6.2.
-func typesInstead() (*btf.Spec, error) {
-	if _, err := btf.LoadKernelSpec(); !errors.Is(err, ebpf.ErrNotSupported) {
-		return nil, nil // other errors are those of loading the program
-	}
-	none, err := btf.NewBuilder(nil, nil)
-	if err != nil {
-		return nil, err
-	}
-	return none.Spec()
 }
