@@ -131,6 +131,8 @@ func TestChanges(t *testing.T) {
 
 		{"no body", "POST", path, "", "", "", nil, nil, 400, "the body does not match /v1/openapi.json: it is empty; want a JSON object"},
 		{"unknown key", "POST", path, `{"adress":"10.239.0.103"}`, "", "", nil, nil, 400, `unknown field \"adress\"`},
+		{"two objects", "POST", path, `{} {}`, "", "", nil, nil, 400, "it has something after its first JSON value"},
+		{"more than an object", "POST", path, `{}}`, "", "", nil, nil, 400, "it is not valid JSON"},
 		{"address and range", "POST", path, `{"address":"10.239.0.103","from":"10.239.0.128/28"}`, "", "", nil, nil, 400, "either address or from"},
 		{"bad range", "POST", path, `{"from":"10.239.0.9-10.239.0.1"}`, "", "", nil, nil, 400, "the range ends before it starts"},
 		{"bad MAC", "POST", path, `{"mac":"02"}`, "", "", nil, nil, 400, "is not a MAC address"},

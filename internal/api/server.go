@@ -292,12 +292,28 @@ func (s *Server) decode(w http.ResponseWriter, r *http.Request, into any) *Probl
 	body := json.NewDecoder(http.MaxBytesReader(w, r.Body, int64(s.limits.body)))
 	body.DisallowUnknownFields()
 	err := body.Decode(into)
+	if err == nil {
+		err = expectEnd(body)
+	}
 	_, isTooLong := errors.AsType[*http.MaxBytesError](err)
 	switch {
 	case isTooLong:
 		return problem(http.StatusRequestEntityTooLarge, "the body is longer than %d bytes", s.limits.body)
 	case err != nil:
 		return problem(http.StatusBadRequest, "the body does not match %s: %s", pathOpenAPI, mistakeIn(err))
+	}
+	return nil
+}
+
+// errMore is the error of a body with more than one JSON value.
+var errMore = errors.New("it has something after its first JSON value")
+
+func expectEnd(body *json.Decoder) error {
+	switch _, err := body.Token(); {
+	case err == nil:
+		return errMore
+	case !errors.Is(err, io.EOF):
+		return err
 	}
 	return nil
 }
@@ -319,6 +335,9 @@ func mistakeIn(err error) string {
 	}
 	if errors.Is(err, io.EOF) {
 		return "it is empty; want a JSON object"
+	}
+	if errors.Is(err, errMore) {
+		return err.Error()
 	}
 	if field, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
 		return "unknown field " + field

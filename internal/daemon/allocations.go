@@ -319,12 +319,15 @@ func (a *allocations) state(name string) (*allocate.State, error) {
 
 // network returns a network of the configuration in force.
 func (a *allocations) network(name string) (*config.Network, error) {
-	for i, n := range a.fabric.Config().Networks {
+	networks := a.fabric.Config().Networks
+	var names []string
+	for i, n := range networks {
 		if n.Name == name {
-			return &a.fabric.Config().Networks[i], nil
+			return &networks[i], nil
 		}
+		names = append(names, n.Name)
 	}
-	return nil, &allocate.Refusal{Cause: allocate.Missing, Text: fmt.Sprintf("there is no network %s", name)}
+	return nil, &allocate.Refusal{Cause: allocate.Missing, Text: fmt.Sprintf("there is no network %s, but there is %s", name, strings.Join(names, ", "))}
 }
 
 // isRemoved reports whether the store has allocations of a network that the configuration does not have.

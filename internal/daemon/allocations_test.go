@@ -286,8 +286,9 @@ func TestRenamedNetwork(t *testing.T) {
 	if got := s.allocations.status().OtherNetworks; got != nil {
 		t.Errorf("other networks %q, of which nothing is left", got)
 	}
-	if _, err := s.NetworkBindings("none", api.BindingQuery{Limit: 10}); err == nil {
-		t.Error("bindings of no network")
+	_, err = s.NetworkBindings("none", api.BindingQuery{Limit: 10})
+	if err == nil || err.Error() != "there is no network none, but there is new" {
+		t.Errorf("bindings of no network: %v", err)
 	}
 }
 
