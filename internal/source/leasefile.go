@@ -3,6 +3,8 @@ package source
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
+	"os"
 	"time"
 
 	"github.com/arpfabric/arpfabric/config"
@@ -26,6 +28,7 @@ type leaseFile struct {
 	config.Source
 	watcher *filewatch.Watcher
 	digest  [sha256.Size]byte // of what was read
+	isEmpty bool              // what was read
 	rest    <-chan time.Time  // when the files may be read again
 }
 
@@ -51,6 +54,16 @@ func (f *leaseFile) current() []string {
 	return []string{f.Of}
 }
 
+// settled is how long nobody has touched an empty file of dnsmasq when it counts. Each minute, dnsmasq tries again to write
+// what it could not.
+const settled = 3 * time.Minute
+
+// hasSettled reports whether dnsmasq has left an empty file because there are no leases.
+func (f *leaseFile) hasSettled(now time.Time) bool {
+	info, err := os.Stat(f.Of)
+	return f.Kind == config.DnsmasqLeases && err == nil && now.Sub(info.ModTime()) >= settled
+}
+
 // read reads the files until they hold the same before and after: a server may write or move them meanwhile. If they never
 // do, what was read last counts; the watcher notices the change.
 func (f *leaseFile) read(_ context.Context, now time.Time) (leases []importer.Lease, leftOut []importer.LeftOut, err error) {
@@ -66,13 +79,16 @@ func (f *leaseFile) read(_ context.Context, now time.Time) (leases []importer.Le
 	// Reading takes half of the time at most, however often a large file changes.
 	f.rest = time.After(time.Since(began))
 	f.watcher.Watch(f.watched(), f.digest)
+	if f.isEmpty = errors.Is(err, importer.ErrEmpty); f.isEmpty && f.hasSettled(now) {
+		err = nil
+	}
 	return leases, leftOut, err
 }
 
-// wait implements [follower].
+// wait implements [follower]. An empty file is read again from time to time.
 func (f *leaseFile) wait(ctx context.Context, ends <-chan time.Time) (bool, error) {
 	if end, _ := filewatch.Wait(ctx, f.watcher, ends); !end.IsZero() {
-		return false, nil
+		return f.isEmpty, nil
 	}
 	select {
 	case <-ctx.Done():

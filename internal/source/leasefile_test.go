@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,7 +12,9 @@ import (
 	"time"
 
 	"github.com/arpfabric/arpfabric/config"
+	"github.com/arpfabric/arpfabric/internal/importer"
 	"github.com/arpfabric/arpfabric/internal/lab/labtest"
+	"github.com/arpfabric/arpfabric/responder/registry"
 )
 
 // A stage is a folder with files of leases, and a Source that follows them.
@@ -73,6 +76,15 @@ const (
 // dnsmasq is a line of dnsmasq's leases.
 func dnsmasq(until int64, mac, addr string) string {
 	return fmt.Sprintf("%d %s %s * *\n", until, mac, addr)
+}
+
+// lease is one that lasts.
+func lease(t *testing.T, mac, addr string) importer.Lease {
+	t.Helper()
+	m, err := registry.ParseMAC(mac)
+	labtest.Must(t, err)
+	a := netip.MustParseAddr(addr)
+	return importer.Lease{Binding: registry.Binding{First: a, Last: a, MAC: m}}
 }
 
 // inAnHour is when most leases end.
@@ -143,6 +155,39 @@ func TestEmptyAtFirst(t *testing.T) {
 	}
 	s.write("leases", dnsmasq(inAnHour(), webMAC, "10.239.0.101"))
 	s.expect(web)
+}
+
+// TestEmptyAtLast has a file that dnsmasq leaves when the last lease was given back, or when it can't write. Then it tries
+// again each minute.
+func TestEmptyAtLast(t *testing.T) {
+	for kind, counts := range map[config.SourceKind]bool{config.DnsmasqLeases: true, config.LibvirtStatus: false} {
+		path := labtest.TempFile(t, "leases", map[config.SourceKind]string{
+			config.DnsmasqLeases: dnsmasq(inAnHour(), webMAC, "10.239.0.101"),
+			config.LibvirtStatus: fmt.Sprintf(`[{"ip-address": "10.239.0.101", "mac-address": %q}]`, webMAC),
+		}[kind])
+		s := &stage{t: t, dir: filepath.Dir(path)}
+		s.Source = Open(t.Context(), config.Source{Kind: kind, Of: path}, slog.New(slog.DiscardHandler))
+		defer s.Close()
+		s.write("leases", "")
+		for age, isGone := range map[time.Duration]bool{time.Second: false, 2 * time.Minute: false, 4 * time.Minute: counts} {
+			at := time.Now().Add(-age)
+			labtest.Must(t, os.Chtimes(path, at, at))
+			s.state.Leases = []importer.Lease{lease(t, webMAC, "10.239.0.101")}
+			s.read(t.Context())
+			want := web + " error: the file is empty, and a server that can't write it leaves it so"
+			if isGone {
+				want = ""
+			}
+			if got := s.has(); got != want {
+				t.Errorf("%s, untouched for %s: %q, want %q", kind, age, got, want)
+			}
+		}
+		ends := make(chan time.Time, 1)
+		ends <- time.Now()
+		if again, err := s.follow.wait(t.Context(), ends); !again || err != nil {
+			t.Errorf("it is not read again: %t, %v", again, err)
+		}
+	}
 }
 
 // TestFileComesLater follows a file in a folder that is not there yet.
