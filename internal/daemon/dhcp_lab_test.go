@@ -1,7 +1,10 @@
 package daemon_test
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -20,6 +23,7 @@ import (
 	"github.com/arpfabric/arpfabric/internal/daemon"
 	"github.com/arpfabric/arpfabric/internal/lab"
 	"github.com/arpfabric/arpfabric/internal/lab/labtest"
+	"github.com/mdlayher/ethernet"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
@@ -147,6 +151,32 @@ func (l *dhcpLab) waitForAddress(g *lab.Guest) (addr netip.Addr) {
 	return addr
 }
 
+// discover has a guest ask for offers, and waits for one, to which the guest does not answer.
+func (l *dhcpLab) discover(g *lab.Guest) {
+	l.t.Helper()
+	c, err := g.StartCapture()
+	labtest.Must(l.t, err)
+	defer c.Close()
+	message := make([]byte, 300)
+	copy(message, []byte{1, 1, 6, 0, 0xa, 0xb, 0xc, 0xd})
+	message[10] = 0x80 // the answer shall be a broadcast
+	copy(message[28:], g.MAC)
+	copy(message[236:], []byte{99, 130, 83, 99, 53, 1, 1, 255})
+	datagram := slices.Concat([]byte{0, 68, 0, 67, 1, 52, 0, 0}, message)
+	header := []byte{0x45, 0, 1, 72, 0, 0, 0, 0, 64, unix.IPPROTO_UDP, 0, 0, 0, 0, 0, 0, 255, 255, 255, 255}
+	binary.BigEndian.PutUint16(header[10:], lab.Checksum(header))
+	frame := slices.Concat(ethernet.Broadcast, g.MAC, []byte{8, 0}, header, datagram)
+	isOffer := func(s lab.Seen) bool {
+		return !s.Sent && len(s.Frame) > 42 && bytes.Equal(s.Frame[34:38], []byte{0, 67, 0, 68})
+	}
+	labtest.Eventually(l.t, g.Name+" gets an offer", func() bool {
+		labtest.Must(l.t, c.Send(frame))
+		ctx, cancel := context.WithTimeout(l.t.Context(), time.Second)
+		defer cancel()
+		return c.Wait(ctx, func(seen []lab.Seen) bool { return slices.ContainsFunc(seen, isOffer) }) == nil
+	})
+}
+
 // addresses returns a guest's addresses.
 func (l *dhcpLab) addresses(g *lab.Guest) (all []netip.Addr) {
 	l.t.Helper()
@@ -165,25 +195,29 @@ func (l *dhcpLab) addresses(g *lab.Guest) (all []netip.Addr) {
 	return all
 }
 
-// using gives a guest an address, which it may have already, while do runs.
+// using gives a guest an address while do runs. Its client may give it the same address, or remove it.
 func (l *dhcpLab) using(g *lab.Guest, addr netip.Addr, do func()) {
 	l.t.Helper()
-	isNew := !slices.Contains(l.addresses(g), addr)
-	change := func(f func(netlink.Link, *netlink.Addr) error) {
-		labtest.Must(l.t, g.Do(func() error {
+	change := func(f func(netlink.Link, *netlink.Addr) error) error {
+		return g.Do(func() error {
 			eth0, err := netlink.LinkByName("eth0")
 			if err != nil {
 				return err
 			}
 			return f(eth0, &netlink.Addr{IPNet: &net.IPNet{IP: addr.AsSlice(), Mask: net.CIDRMask(24, 32)}})
-		}))
+		})
 	}
-	if isNew {
-		change(netlink.AddrAdd)
+	err := change(netlink.AddrAdd)
+	isClients := errors.Is(err, unix.EEXIST)
+	if !isClients {
+		labtest.Must(l.t, err)
 	}
 	do()
-	if isNew {
-		change(netlink.AddrDel)
+	if isClients {
+		return
+	}
+	if err := change(netlink.AddrDel); !errors.Is(err, unix.EADDRNOTAVAIL) {
+		labtest.Must(l.t, err)
 	}
 }
 

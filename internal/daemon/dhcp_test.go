@@ -68,12 +68,18 @@ func TestLeasesOfDHCPD(t *testing.T)   { needRoot(t); leaseLife(t, dhcpd) }
 
 func leaseLife(t *testing.T, server dhcpServer) {
 	l := newDHCPLab(t, server, manyLeases)
+	l.discover(l.db)
 
 	running := decliningDhclient.start(l, l.web)
 	declined, addr := l.declined(), l.waitForAddress(l.web)
 	l.expectReaches(l.web, addr)
 	l.expectOwner(declined, nil)
 	l.expectDropped(l.web, declined, "unregistered-s")
+	for _, b := range l.bindings() {
+		if b.MAC == l.db.MAC.String() {
+			t.Errorf("%s was only offered, and is bound", b.First)
+		}
+	}
 
 	stop := l.watch(addr, l.web)
 	l.killServer()
