@@ -266,7 +266,7 @@ func (h *host) wait(ctx context.Context, done func() bool) error {
 		case <-h.fabric.Ended():
 			return fmt.Errorf("the fabric of %s has ended:\n%s", h.Name, lastLines(logOf(h.Name)))
 		case <-ctx.Done():
-			return ctx.Err()
+			return fmt.Errorf("%w; the log of %s:\n%s", ctx.Err(), h.Name, lastLines(logOf(h.Name)))
 		case <-time.After(5 * time.Millisecond):
 		}
 	}
