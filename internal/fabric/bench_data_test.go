@@ -109,8 +109,29 @@ func dataRate(b *testing.B, talker *lab.Guest, kind traffic, bindings int) float
 		n := benchNetwork(b, config.Attachment{Bridge: "br0"}, bindings)
 		n.RateLimit = defaultRate
 		defer startBench(b, n)()
+		waitUntilIdle(b)
 	}
 	return kind.send(b, talker)
+}
+
+// waitUntilIdle waits until the fabric, which has just started, has done what large registries make it do: read the kernel's
+// notifications of each element, and collect garbage.
+func waitUntilIdle(b *testing.B) {
+	b.Helper()
+	const pause, idle = 200 * time.Millisecond, 10 * time.Millisecond
+	labtest.Eventually(b, "the fabric is idle", func() bool {
+		before := cpuTime(b)
+		time.Sleep(pause)
+		return cpuTime(b)-before < idle
+	})
+}
+
+// cpuTime returns the CPU time that this process has used.
+func cpuTime(b *testing.B) time.Duration {
+	b.Helper()
+	var used unix.Rusage
+	labtest.Must(b, unix.Getrusage(unix.RUSAGE_SELF, &used))
+	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
 }
 
 func iperf(b *testing.B, talker *lab.Guest, options ...string) (report iperfReport) {
@@ -223,6 +244,45 @@ func median(values []float64) float64 {
 	return values[len(values)/2]
 }
 
+// BenchmarkStart starts a fabric with many bindings on a bridge that knows its guest, as after a restart. The metrics are the times
+// until the guest's first answer, and until the whole guard is in force. Reading the configuration is not part of it.
+func BenchmarkStart(b *testing.B) {
+	talker, _ := addTalkers(b)
+	capture, err := talker.StartCapture()
+	labtest.Must(b, err)
+	b.Cleanup(func() { capture.Close() })
+	request := lab.Request(talker.MAC, talker.Addr.Addr(), benchBinding(3).First).Frame() // which only the fabric answers
+	for _, size := range benchSizes()[1:] {
+		b.Run(fmt.Sprintf("bindings=%d", size), func(b *testing.B) {
+			n := benchNetwork(b, config.Attachment{Bridge: "br0"}, size)
+			for range b.N {
+				before, start := countAnswers(capture), time.Now()
+				running := make(chan func())
+				go func() { running <- startBench(b, n) }()
+				for countAnswers(capture) == before {
+					labtest.Must(b, capture.Send(request))
+					time.Sleep(time.Millisecond)
+				}
+				b.ReportMetric(time.Since(start).Seconds(), "s-to-answer")
+				stop := <-running
+				b.ReportMetric(time.Since(start).Seconds(), "s-to-guard")
+				stop()
+			}
+		})
+	}
+}
+
+// countAnswers returns the number of ARP replies that a guest has received.
+func countAnswers(c *lab.Capture) (n int) {
+	for _, f := range c.Frames() {
+		const operation, reply = 21, 2
+		if !f.Sent && lab.CarriesARP(f.Frame) && f.Frame[operation] == reply {
+			n++
+		}
+	}
+	return n
+}
+
 // BenchmarkTAPs sends UDP in the smallest Ethernet frames from one virtual machine's TAP to another's, as BenchmarkDataPath does
 // between guests. What the machines themselves would do with the frames is not part of it.
 func BenchmarkTAPs(b *testing.B) {
@@ -263,6 +323,7 @@ func tapRate(b *testing.B, vms [2]*virtualMachine, bindings int) float64 {
 		n := benchNetwork(b, config.Attachment{Bridge: "br0"}, bindings)
 		n.RateLimit = defaultRate
 		defer startBench(b, n)()
+		waitUntilIdle(b)
 	}
 	arrived := countFrames(b, vms[1])
 	start := time.Now()

@@ -193,15 +193,22 @@ func TestClsact(t *testing.T) {
 	}
 }
 
-// TestNewPortWaits holds that a port gets the program only some time after it has joined. libvirt adds a qdisc before.
-func TestNewPortWaits(t *testing.T) {
-	addPorts(t)
+// open opens a datapath until the test ends, and returns the interfaces as they are.
+func open(t *testing.T) (*Datapath, link.Snapshot) {
+	t.Helper()
 	links, err := link.ReadSnapshot()
 	labtest.Must(t, err)
 	d := New(nft.New())
 	labtest.Must(t, d.Open())
 	t.Cleanup(func() { d.Close() })
 	t.Cleanup(func() { d.Remove() })
+	return d, links
+}
+
+// TestNewPortWaits holds that a port gets the program only some time after it has joined. libvirt adds a qdisc before.
+func TestNewPortWaits(t *testing.T) {
+	addPorts(t)
+	d, links := open(t)
 	d.settling = time.Hour
 	n := datapath.Network{Name: "lab", Bridge: "br0", ARP: datapath.HandOver, Registry: registrytest.New(t, appsBinding)}
 	for _, guests := range [][]string{guestPorts[:1], guestPorts} {
@@ -233,12 +240,7 @@ func TestPortRefused(t *testing.T) {
 	if out, err := exec.Command("tc", "qdisc", "add", "dev", guestPorts[1], "ingress_block", "7", "ingress").CombinedOutput(); err != nil {
 		t.Fatalf("tc: %v: %s", err, out)
 	}
-	links, err := link.ReadSnapshot()
-	labtest.Must(t, err)
-	d := New(nft.New())
-	labtest.Must(t, d.Open())
-	t.Cleanup(func() { d.Close() })
-	t.Cleanup(func() { d.Remove() })
+	d, links := open(t)
 	n := datapath.Network{Name: "lab", Bridge: "br0", ARP: datapath.HandOver, Registry: registrytest.New(t, appsBinding), Guests: guestPorts}
 	labtest.Must(t, d.Apply(datapath.Plan{Networks: []datapath.Network{n}}, links))
 	found, err := places()

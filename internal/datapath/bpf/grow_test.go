@@ -4,10 +4,8 @@ import (
 	"testing"
 
 	"github.com/arpfabric/arpfabric/internal/datapath"
-	"github.com/arpfabric/arpfabric/internal/datapath/nft"
 	"github.com/arpfabric/arpfabric/internal/lab"
 	"github.com/arpfabric/arpfabric/internal/lab/labtest"
-	"github.com/arpfabric/arpfabric/internal/link"
 	"github.com/arpfabric/arpfabric/internal/registrytest"
 	"github.com/arpfabric/arpfabric/responder"
 	"github.com/arpfabric/arpfabric/responder/registry"
@@ -17,13 +15,8 @@ import (
 // has one program, and it answers for the last binding.
 func TestGrows(t *testing.T) {
 	addPorts(t)
-	links, err := link.ReadSnapshot()
-	labtest.Must(t, err)
+	d, links := open(t)
 	port, _ := links.Find(guestPorts[0])
-	d := New(nft.New())
-	labtest.Must(t, d.Open())
-	t.Cleanup(func() { d.Close() })
-	t.Cleanup(func() { d.Remove() })
 	for _, size := range []struct{ bindings, width uint32 }{{10, 1}, {5_000, 1}, {5_000, 3}, {10, 1}, {20_000, 1}} {
 		r := registrytest.Many(t, size.bindings, size.width)
 		app := registrytest.MACOf(0)
