@@ -379,13 +379,14 @@ func TestStoreDeleted(t *testing.T) {
 	s := begin(t, folder, "")
 	s.allocate(allocate.Request{})
 	path := filepath.Join(folder, "store")
-	labtest.Must(t, os.RemoveAll(path))
+	deleteAll(t, path)
 	s.allocate(allocate.Request{})
 	if log := s.log.String(); !strings.Contains(log, "somebody deleted or moved the files of the store") {
 		t.Errorf("log:\n%s", log)
 	}
-	labtest.Must(t, os.RemoveAll(path))
-	labtest.Must(t, os.WriteFile(path, nil, 0o600))
+	labtest.Eventually(t, "a file is in its place", func() bool {
+		return os.RemoveAll(path) == nil && os.WriteFile(path, nil, 0o600) == nil
+	})
 	s.allocations.maintain()
 	if f := s.allocations.findings("lab"); len(f) != 1 || !strings.Contains(f[0], "deleted or moved, and cannot be written again") {
 		t.Errorf("findings %q", f)
@@ -395,10 +396,16 @@ func TestStoreDeleted(t *testing.T) {
 	if f := s.allocations.findings("lab"); f != nil {
 		t.Errorf("findings %q", f)
 	}
-	labtest.Must(t, os.RemoveAll(path))
+	deleteAll(t, path)
 	s.stop()
 	s = begin(t, folder, "")
 	s.expect("10.239.0.2 is-at 02:00:02:de:54:a8 store:1", "10.239.0.3 is-at 02:00:03:de:54:a8 store:2")
+}
+
+// deleteAll deletes a folder. The daemon may write a file in the meantime.
+func deleteAll(t *testing.T, folder string) {
+	t.Helper()
+	labtest.Eventually(t, folder+" is deleted", func() bool { return os.RemoveAll(folder) == nil })
 }
 
 // failing is a store whose Commit is another one's.
