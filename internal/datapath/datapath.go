@@ -60,9 +60,9 @@ type Datapath interface {
 	// without such frames may be missing.
 	Counters() (map[string]Counters, error)
 
-	// Answers returns a Conn, opened by the first call, from which the requests can be read that the kernel has answered by itself, while Show(true)
-	// is in force. It returns nil if the kernel answers none. Read returns copies, perhaps not of all, with IsAnswered set.
-	// It returns an error if it cannot open the Conn.
+	// Answers returns a Conn, opened by the first call, from which the requests can be read that the kernel has answered by
+	// itself, while Show(true) is in force. It returns nil if the kernel answers none. Read returns copies, perhaps not of
+	// all, with IsAnswered set. It returns an error if it cannot open the Conn.
 	Answers() (wire.Conn, error)
 
 	// Program describes the program that handles frames by itself; nil if there is none. Any goroutine may call it.

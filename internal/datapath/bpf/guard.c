@@ -217,7 +217,7 @@ struct frame {
 	};
 } __attribute__((packed));
 
-// What the program reads of the kernel's own struct of a frame, whose layout the loader looks up.
+// The fields that the program reads of the kernel's struct for a frame. The loader finds their places.
 struct sk_buff {
 	unsigned char *head;
 	unsigned char *data;

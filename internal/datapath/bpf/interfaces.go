@@ -34,7 +34,11 @@ func (d *Datapath) followInterfaces(sockets map[uint32]*wire.Packet) {
 // sees frames before the program does.
 func (d *Datapath) filterSocket(port uint32) error {
 	socket := d.sockets[port]
-	if socket == nil || d.refused[port] != nil {
+	switch {
+	case socket == nil:
+		return nil
+	case d.refused[port] != nil: // it may have had the program before
+		readAll(socket)
 		return nil
 	}
 	return socket.Filter(d.program.Unanswered.FD())
