@@ -221,12 +221,19 @@ func TestRateLimited(t *testing.T) {
 
 func TestSenderMAC(t *testing.T) {
 	from := func(m registry.MAC) []byte { return request(m, guestIP, otherIP).bytes() }
+	probe := func(m registry.MAC) []byte { return request(m, noIP, otherIP).bytes() }
 	run(t, []decision{
 		{name: "zero", frame: from(zeroMAC), action: drop, reason: responder.InvalidSenderMAC},
 		{name: "broadcast", frame: from(broadcast), action: drop, reason: responder.InvalidSenderMAC},
 		{
 			name:  "multicast",
 			frame: from(mac("01:00:5e:00:00:01")), action: drop, reason: responder.InvalidSenderMAC,
+		},
+		{name: "a probe by zero", frame: probe(zeroMAC), action: drop, reason: responder.InvalidSenderMAC},
+		{name: "a probe by broadcast", frame: probe(broadcast), action: drop, reason: responder.InvalidSenderMAC},
+		{
+			name:  "a probe by multicast",
+			frame: probe(mac("01:00:5e:00:00:01")), action: drop, reason: responder.InvalidSenderMAC,
 		},
 		{
 			name:   "Ethernet source of another guest",
@@ -704,7 +711,7 @@ var flaws = []flaw{
 
 // TestOrder combines two flaws, and expects the verdict of the earlier row.
 func TestOrder(t *testing.T) {
-	r := fabric(t, responder.Policy{Host: []netip.Addr{ip("10.239.0.60")}})
+	n := fabric(t, responder.Policy{Host: []netip.Addr{ip("10.239.0.60")}})
 	for i, earlier := range flaws {
 		for _, later := range flaws[i:] {
 			if earlier.of == later.of && earlier.reason != later.reason {
@@ -715,7 +722,7 @@ func TestOrder(t *testing.T) {
 				frame := request(mac("02:00:08:de:54:a8"), ip("10.239.0.103"), otherIP)
 				earlier.change(&frame, &in)
 				later.change(&frame, &in)
-				v, _ := decide(t, r, in, frame.bytes())
+				v, _ := decide(t, n, in, frame.bytes())
 				if v.Reason != earlier.reason {
 					t.Errorf("verdict is %s, %s; want %s", v.Action, v.Reason, earlier.reason)
 				}

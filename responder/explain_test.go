@@ -65,11 +65,12 @@ func FuzzExplain(f *testing.F) {
 		if chosen(host) {
 			policy.Host = []netip.Addr{ip("10.239.0.60")}
 		}
-		r := fabric(t, policy)
+		n := fabric(t, policy)
+		n.record(in, frame)
 
 		out, explained := make([]byte, responder.MaxReplyLen), make([]byte, responder.MaxReplyLen)
-		decided := r.Decide(in, frame, out)
-		checkExplanation(t, r.Explain(in, frame, explained), decided)
+		decided := n.Decide(in, frame, out)
+		checkExplanation(t, n.Explain(in, frame, explained), decided)
 		if !bytes.Equal(out, explained) {
 			t.Errorf("Decide writes\n%x, Explain\n%x", out, explained)
 		}

@@ -43,15 +43,15 @@ func FuzzDecide(f *testing.F) {
 		if chosen(host) {
 			policy.Host = []netip.Addr{ip("10.239.0.60")}
 		}
-		r := fabric(t, policy)
-		v, answer := decide(t, r, in, frame)
+		n := fabric(t, policy)
+		v, answer := decide(t, n, in, frame)
 		checkEnumerations(t, v, in, policy)
 		if id := responder.SenderIdentityOf(frame); v.AnnouncesHolder && (v.Action == responder.Reply || id.Sender != id.Target ||
-			!r.Registry().IsCandidate(registry.IPv4Of(id.Sender), id.MAC, in.Port)) {
+			!n.Registry().IsCandidate(registry.IPv4Of(id.Sender), id.MAC, in.Port)) {
 			t.Errorf("%s, %s makes %s the holder of %s", v.Action, v.Reason, id.MAC, id.Sender)
 		}
 		if v.Action == responder.Reply {
-			checkReply(t, r, v, policy, in, frame, answer)
+			checkReply(t, n, v, in, frame, answer)
 		}
 		what := responder.Describe(frame)
 		malformed, isARP := strings.HasPrefix(what, "malformed ARP"), strings.Contains(what, "ARP, ")
@@ -85,8 +85,7 @@ func checkEnumerations(t *testing.T, v responder.Verdict, in responder.Ingress, 
 }
 
 // checkReply expects the answer of the owner of the requested address, sent to the requester.
-func checkReply(t *testing.T, r *responder.Responder, v responder.Verdict, policy responder.Policy, in responder.Ingress,
-	frame, answer []byte) {
+func checkReply(t *testing.T, n network, v responder.Verdict, in responder.Ingress, frame, answer []byte) {
 	t.Helper()
 	header := frame[:12] // with the tag
 	if in.Trunk && (frame[12] == 0x81 || frame[12] == 0x88) {
@@ -95,8 +94,8 @@ func checkReply(t *testing.T, r *responder.Responder, v responder.Verdict, polic
 	packet := frame[len(header)+2:]
 	senderMAC, senderIP, targetIP := packet[8:14], packet[14:18], packet[24:28]
 
-	owner := policy.DenyMAC
-	b, bound := r.Registry().Lookup(netip.AddrFrom4([4]byte(targetIP)))
+	owner := n.policy.DenyMAC
+	b, bound := n.Registry().Lookup(netip.AddrFrom4([4]byte(targetIP)))
 	if bound == (v.Reason == responder.UnallocatedProbe) {
 		t.Fatalf("%s for %v, bound: %v", v.Reason, targetIP, bound)
 	}

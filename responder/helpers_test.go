@@ -36,22 +36,33 @@ var (
 
 var allReasons = slices.Collect(responder.Reasons())
 
-// fabric returns a Responder with the capture's bindings, a range, a router for 10.9.0.0/24 that is tied to port vnet3, and an
+// A network is a Responder with its policy, which the Responder does not tell.
+type network struct {
+	*responder.Responder
+	policy responder.Policy
+}
+
+func newNetwork(t testing.TB, policy responder.Policy, bindings ...registry.Binding) network {
+	t.Helper()
+	return network{responder.New(registrytest.New(t, bindings...), policy), policy}
+}
+
+// fabric returns a network with the capture's bindings, a range, a router for 10.9.0.0/24 that is tied to port vnet3, and an
 // address that moves between the two guests.
-func fabric(t testing.TB, policy responder.Policy) *responder.Responder {
+func fabric(t testing.TB, policy responder.Policy) network {
 	t.Helper()
 	moves := bind(sharedIP.String(), guestMAC.String())
 	moves.Candidates = registry.MACsOf(guestMAC, otherMAC)
 	tied := bind("10.239.0.103", "02:00:08:de:54:a8")
 	tied.Port, tied.Routes = "vnet3", registrytest.Prefixes("10.9.0.0/24")
-	return responder.New(registrytest.New(t,
+	return newNetwork(t, policy,
 		bind("10.239.0.1", gatewayMAC.String()),
 		bind("10.239.0.101", guestMAC.String()),
 		bind("10.239.0.102", otherMAC.String()),
 		tied,
 		bind("10.239.0.128-10.239.0.191", "02:00:0a:00:00:01"),
 		moves,
-	), policy)
+	)
 }
 
 var mac, bind = registrytest.MAC, registrytest.Bind
@@ -115,9 +126,16 @@ func unhex(t testing.TB, s string) []byte {
 	return b
 }
 
-// decide calls Decide and returns the verdict and the answer. It fails the test if Decide changed the frame, wrote
+// decide records the frame, calls Decide, and returns the verdict and the answer.
+func decide(t testing.TB, n network, in responder.Ingress, frame []byte) (responder.Verdict, []byte) {
+	t.Helper()
+	n.record(in, frame)
+	return decideTwice(t, n.Responder, in, frame)
+}
+
+// decideTwice calls Decide and returns the verdict and the answer. It fails the test if Decide changed the frame, wrote
 // outside the answer, or returned something else from a second call.
-func decide(t testing.TB, r *responder.Responder, in responder.Ingress, frame []byte) (responder.Verdict, []byte) {
+func decideTwice(t testing.TB, r *responder.Responder, in responder.Ingress, frame []byte) (responder.Verdict, []byte) {
 	t.Helper()
 	before := bytes.Clone(frame)
 	out, again := dirtyBuffer(), dirtyBuffer()

@@ -5,7 +5,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/arpfabric/arpfabric/internal/registrytest"
 	"github.com/arpfabric/arpfabric/responder"
 	"github.com/arpfabric/arpfabric/responder/registry"
 )
@@ -13,12 +12,12 @@ import (
 // sharedIP may move between guestMAC, which holds it, and otherMAC.
 var sharedIP = ip("10.239.0.120")
 
-func withSharedIP(t testing.TB, policy responder.Policy, port string) *responder.Responder {
+func withSharedIP(t testing.TB, policy responder.Policy, port string) network {
 	t.Helper()
 	vip := bind(sharedIP.String(), guestMAC.String())
 	vip.Port, vip.Candidates = port, registry.MACsOf(guestMAC, otherMAC)
-	return responder.New(registrytest.New(t, bind("10.239.0.1", gatewayMAC.String()), bind("10.239.0.101", guestMAC.String()),
-		bind("10.239.0.102", otherMAC.String()), vip), policy)
+	return newNetwork(t, policy, bind("10.239.0.1", gatewayMAC.String()), bind("10.239.0.101", guestMAC.String()),
+		bind("10.239.0.102", otherMAC.String()), vip)
 }
 
 func TestHolder(t *testing.T) {

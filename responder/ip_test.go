@@ -8,7 +8,6 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/arpfabric/arpfabric/internal/registrytest"
 	"github.com/arpfabric/arpfabric/responder"
 	"github.com/arpfabric/arpfabric/responder/registry"
 )
@@ -93,13 +92,14 @@ func (f ipFrame) bytes() []byte {
 	return append(append(b, 0, 0), payload...)
 }
 
-// admit calls Decide for a port with an allow-list, and fails the test if it changed the frame or allocated.
-func admit(t testing.TB, r *responder.Responder, in responder.Ingress, frame []byte) responder.Verdict {
+// admit records the frame, calls Decide for a port with an allow-list, and fails the test if it changed the frame or allocated.
+func admit(t testing.TB, n network, in responder.Ingress, frame []byte) responder.Verdict {
 	t.Helper()
 	in.AllowList = true
+	n.record(in, frame)
 	before := bytes.Clone(frame)
 	var v responder.Verdict
-	if allocs := testing.AllocsPerRun(10, func() { v = r.Decide(in, frame, nil) }); allocs != 0 {
+	if allocs := testing.AllocsPerRun(10, func() { v = n.Decide(in, frame, nil) }); allocs != 0 {
 		t.Errorf("%v allocations", allocs)
 	}
 	if !bytes.Equal(frame, before) {
@@ -257,11 +257,11 @@ func TestAllowListSeveralBindings(t *testing.T) {
 		b.Port = port
 		return b
 	}
-	r := responder.New(registrytest.New(t,
+	n := newNetwork(t, responder.Policy{},
 		at("vnet1", bind("10.0.0.1", "02:00:00:00:00:0a")), at("vnet2", bind("10.0.0.2", "02:00:00:00:00:0a")),
 		bind("10.0.1.0-10.0.1.1", "02:00:00:00:00:0b"), bind("10.0.1.0", "02:00:00:00:00:0c"), bind("10.0.1.1", "02:00:00:00:00:0c"),
 		bind("10.0.2.1", "02:00:00:00:00:0d"), at("vnet1", bind("10.0.2.2", "02:00:00:00:00:0d")),
-	), responder.Policy{})
+	)
 	for _, tt := range []struct {
 		mac, port string
 		want      responder.Reason
@@ -275,7 +275,7 @@ func TestAllowListSeveralBindings(t *testing.T) {
 		{"02:00:00:00:00:0d", "vnet2", responder.UnregisteredMAC},
 	} {
 		frame := datagram.with(func(f *ipFrame) { f.etherType, f.src = 0x8035, mac(tt.mac) }).bytes()
-		if v := admit(t, r, responder.Ingress{Port: tt.port}, frame); v.Reason != tt.want {
+		if v := admit(t, n, responder.Ingress{Port: tt.port}, frame); v.Reason != tt.want {
 			t.Errorf("RARP of %s from %s is %s; want %s", tt.mac, tt.port, v.Reason, tt.want)
 		}
 	}
@@ -488,10 +488,10 @@ func TestForeignDestination(t *testing.T) {
 	hostMAC, routerMAC := mac("02:00:00:00:00:fe"), mac("02:00:0b:00:00:01")
 	router := bind("10.239.0.7", routerMAC.String())
 	router.Routes = registry.PrefixesOf(netip.MustParsePrefix("192.0.2.0/24"))
-	r := responder.New(registrytest.New(t,
+	n := newNetwork(t, responder.Policy{Gateway: gatewayIP},
 		bind("10.239.0.1", gatewayMAC.String()), bind("10.239.0.101", guestMAC.String()), bind("10.239.0.102", otherMAC.String()),
 		bind("10.239.0.128-10.239.0.191", "02:00:0a:00:00:01"), router,
-	), responder.Policy{Gateway: gatewayIP})
+	)
 	groups := []string{"224.0.0.1", "224.0.0.251", "239.255.255.250", "255.255.255.255", "240.0.0.1", "127.0.0.1"}
 	for _, tt := range []struct {
 		receiver registry.MAC
@@ -506,7 +506,7 @@ func TestForeignDestination(t *testing.T) {
 	} {
 		for addr, want := range expected(tt.refused, tt.received) {
 			frame := datagram.with(func(f *ipFrame) { f.dst, f.dstIP = tt.receiver, ip(addr) }).bytes()
-			if v := admit(t, r, responder.Ingress{HostMAC: hostMAC}, frame); v != want {
+			if v := admit(t, n, responder.Ingress{HostMAC: hostMAC}, frame); v != want {
 				t.Errorf("%s to %s: %+v, want %+v", addr, tt.receiver, v, want)
 			}
 		}
@@ -549,7 +549,7 @@ func expected(refused, received []string) map[string]responder.Verdict {
 
 func TestAllowListWithoutBindings(t *testing.T) {
 	var empty registry.Registry
-	if v := admit(t, responder.New(&empty, responder.Policy{}), responder.Ingress{}, discover.bytes()); v.Action != drop {
+	if v := admit(t, network{Responder: responder.New(&empty, responder.Policy{})}, responder.Ingress{}, discover.bytes()); v.Action != drop {
 		t.Errorf("verdict is %+v", v)
 	}
 }
@@ -575,7 +575,7 @@ var allowListFlaws = []struct {
 
 // TestAllowListOrder combines two flaws, and expects the verdict of the earlier row.
 func TestAllowListOrder(t *testing.T) {
-	r := fabric(t, responder.Policy{})
+	n := fabric(t, responder.Policy{})
 	for i, earlier := range allowListFlaws {
 		for _, later := range allowListFlaws[i:] {
 			if earlier.of == later.of && earlier.reason != later.reason {
@@ -585,7 +585,7 @@ func TestAllowListOrder(t *testing.T) {
 				frame := datagram
 				earlier.change(&frame)
 				later.change(&frame)
-				if v := admit(t, r, responder.Ingress{}, frame.bytes()); v.Action != drop || v.Reason != earlier.reason {
+				if v := admit(t, n, responder.Ingress{}, frame.bytes()); v.Action != drop || v.Reason != earlier.reason {
 					t.Errorf("verdict is %s, %s; want %s", v.Action, v.Reason, earlier.reason)
 				}
 			})
@@ -618,18 +618,19 @@ func FuzzDecideIP(f *testing.F) {
 		if choice&host != 0 {
 			in.HostMAC = hostMAC
 		}
-		r := fabric(t, responder.Policy{PassIPv6: choice&passIPv6 != 0, AnySender: choice&anySender != 0, OpenDHCP: choice&openDHCP != 0})
+		n := fabric(t, responder.Policy{PassIPv6: choice&passIPv6 != 0, AnySender: choice&anySender != 0, OpenDHCP: choice&openDHCP != 0})
+		n.record(in, frame)
 		before := bytes.Clone(frame)
-		v := r.Decide(in, frame, nil)
+		v := n.Decide(in, frame, nil)
 		if !bytes.Equal(frame, before) {
 			t.Fatalf("Decide changed the frame\n%x to\n%x", before, frame)
 		}
 		if !slices.Contains(allReasons, v.Reason) || v.Action == reply || v.Len != 0 {
 			t.Fatalf("verdict is %+v", v)
 		}
-		isNew := choice&openDHCP != 0 && v.Reason == responder.DHCPClient && !r.Registry().IsRegistered(registry.MAC(frame[6:12]))
+		isNew := choice&openDHCP != 0 && v.Reason == responder.DHCPClient && !n.Registry().IsRegistered(registry.MAC(frame[6:12]))
 		if v.Action == pass && !isNew {
-			checkPassed(t, r.Registry(), in, v.Reason, frame)
+			checkPassed(t, n.Registry(), in, v.Reason, frame)
 		}
 		if v.Reason == responder.Admitted && v.Action == drop {
 			t.Error("an admitted frame is dropped")

@@ -3,7 +3,6 @@ package responder_test
 import (
 	"testing"
 
-	"github.com/arpfabric/arpfabric/internal/registrytest"
 	"github.com/arpfabric/arpfabric/responder"
 )
 
@@ -12,9 +11,9 @@ func TestFromHost(t *testing.T) {
 	hostMAC, macvlanMAC := mac("02:00:00:00:00:fe"), mac("02:00:0b:00:00:01")
 	tied := bind("10.239.0.103", tiedMAC.String())
 	tied.Port = "vnet3"
-	r := responder.New(registrytest.New(t,
+	n := newNetwork(t, responder.Policy{Gateway: gatewayIP},
 		bind("10.239.0.1", gatewayMAC.String()), bind("10.239.0.50", macvlanMAC.String()), bind("10.239.0.102", otherMAC.String()), tied,
-	), responder.Policy{Gateway: gatewayIP})
+	)
 	byHost := datagram.with(func(f *ipFrame) { f.src, f.srcIP = hostMAC, strangerIP })
 	byMacvlan := datagram.with(func(f *ipFrame) { f.src, f.srcIP = macvlanMAC, ip("10.239.0.50") })
 	byGateway := datagram.with(func(f *ipFrame) { f.src, f.srcIP = gatewayMAC, ip("192.0.2.1") })
@@ -42,7 +41,7 @@ func TestFromHost(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			in := responder.Ingress{Port: "br0", Kind: responder.Host, HostMAC: hostMAC}
-			if v := admit(t, r, in, tt.frame.bytes()); v != tt.want {
+			if v := admit(t, n, in, tt.frame.bytes()); v != tt.want {
 				t.Errorf("verdict is %+v; want %+v", v, tt.want)
 			}
 		})

@@ -15,15 +15,14 @@ var (
 	tiedRouter = mac("02:00:0c:de:54:a8")
 )
 
-// withRouters returns a Responder with two guests, a router for all addresses, and one for 10.9.0.0/24 that is tied to vnet3.
-func withRouters(t testing.TB, policy responder.Policy) *responder.Responder {
+// withRouters returns a network with two guests, a router for all addresses, and one for 10.9.0.0/24 that is tied to vnet3.
+func withRouters(t testing.TB, policy responder.Policy) network {
 	t.Helper()
 	router := bind("10.239.0.110", routerMAC.String())
 	router.Routes = registrytest.Prefixes("0.0.0.0/0")
 	tied := bind("10.239.0.111", tiedRouter.String())
 	tied.Port, tied.Routes = "vnet3", registrytest.Prefixes("10.9.0.0/24")
-	return responder.New(registrytest.New(t,
-		bind("10.239.0.101", guestMAC.String()), bind("10.239.0.102", otherMAC.String()), router, tied), policy)
+	return newNetwork(t, policy, bind("10.239.0.101", guestMAC.String()), bind("10.239.0.102", otherMAC.String()), router, tied)
 }
 
 func TestAllowListRouters(t *testing.T) {
@@ -60,7 +59,7 @@ func TestAllowListRouters(t *testing.T) {
 // TestRoutesAreNotARP expects ARP about the addresses of a route as if there were none: no answers for them, and no requests
 // from them.
 func TestRoutesAreNotARP(t *testing.T) {
-	r := withRouters(t, responder.Policy{})
+	n := withRouters(t, responder.Policy{})
 	for _, tt := range []struct {
 		name  string
 		frame arpFrame
@@ -71,7 +70,7 @@ func TestRoutesAreNotARP(t *testing.T) {
 		{"from a bound address in a route", request(routerMAC, otherIP, guestIP), responder.SpoofedSender},
 		{"from its own address", request(routerMAC, ip("10.239.0.110"), guestIP), responder.Answered},
 	} {
-		if v, _ := decide(t, r, responder.Ingress{Port: "vnet0"}, tt.frame.bytes()); v.Reason != tt.want {
+		if v, _ := decide(t, n, responder.Ingress{Port: "vnet0"}, tt.frame.bytes()); v.Reason != tt.want {
 			t.Errorf("%s: %s; want %s", tt.name, v.Reason, tt.want)
 		}
 	}

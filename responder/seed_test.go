@@ -3,18 +3,17 @@ package responder_test
 import (
 	"testing"
 
-	"github.com/arpfabric/arpfabric/internal/registrytest"
 	"github.com/arpfabric/arpfabric/responder"
 )
 
 // TestCapture replays the frames that guest 10.239.0.101 of a cloud's subnet sent, and expects the answers that it
 // received.
 func TestCapture(t *testing.T) {
-	r := responder.New(registrytest.New(t,
+	n := newNetwork(t, responder.Policy{},
 		bind("10.239.0.1", "02:00:00:de:54:a8"),
 		bind("10.239.0.101", "02:00:06:de:54:a8"),
 		bind("10.239.0.102", "02:00:07:de:54:a8"),
-	), responder.Policy{})
+	)
 
 	tests := []struct {
 		name           string
@@ -59,7 +58,7 @@ func TestCapture(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			frame := unhex(t, tt.sent)
-			v, answer := decide(t, r, responder.Ingress{Port: "vnet0"}, frame)
+			v, answer := decide(t, n, responder.Ingress{Port: "vnet0"}, frame)
 			checkVerdict(t, v, answer, responder.Reply, tt.reason, tt.seen)
 			if got := responder.Describe(frame); got != tt.sentAs {
 				t.Errorf("sent %q; want %q", got, tt.sentAs)
