@@ -23,16 +23,7 @@ var foreign = []string{
 func TestForeignDestination(t *testing.T) {
 	each(t, guarded, func(t *testing.T, built *stage) {
 		s := buildAllowList(t, built)
-		configuration := s.configuration(t, "gateway: 10.239.0.1")
-		configuration = strings.Replace(configuration, "registry:\n",
-			fmt.Sprintf("registry:\n      10.239.0.105-10.239.0.107: %q\n      10.239.0.108: {mac: %q, port: %s}\n",
-				s.db.MAC, s.db.MAC, s.db.Port), 1)
-		if s.outside == nil {
-			configuration = strings.ReplaceAll(configuration, ", port: "+s.db.Port, "")
-		} else {
-			configuration = strings.ReplaceAll(configuration, gatewayMAC.String(), s.outside.MAC.String())
-			configuration = strings.Replace(configuration, "10.239.0.104", "10.239.0.109", 1)
-		}
+		configuration := s.withGateway(t)
 		start(t, configuration)
 		decider := responderOf(t, configuration)
 		s.introduce(t, 1_000_000)
@@ -40,6 +31,19 @@ func TestForeignDestination(t *testing.T) {
 			s.play(t, decider, sending, i)
 		}
 	})
+}
+
+// withGateway returns a configuration with a gateway, which is outside if there is such a guest, and with more addresses of db.
+func (s *allowListStage) withGateway(t *testing.T) string {
+	t.Helper()
+	configuration := strings.Replace(s.configuration(t, "gateway: 10.239.0.1"), "registry:\n",
+		fmt.Sprintf("registry:\n      10.239.0.105-10.239.0.107: %q\n      10.239.0.108: {mac: %q, port: %s}\n",
+			s.db.MAC, s.db.MAC, s.db.Port), 1)
+	if s.outside == nil {
+		return strings.ReplaceAll(configuration, ", port: "+s.db.Port, "")
+	}
+	configuration = strings.ReplaceAll(configuration, gatewayMAC.String(), s.outside.MAC.String())
+	return strings.Replace(configuration, "10.239.0.104", "10.239.0.109", 1)
 }
 
 // inside returns frames to the MACs of db, the host and the gateway.
