@@ -1,7 +1,6 @@
 package bpf
 
 import (
-	"bytes"
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
@@ -11,14 +10,11 @@ import (
 	"testing"
 
 	"github.com/arpfabric/arpfabric/internal/datapath"
-	"github.com/arpfabric/arpfabric/internal/datapath/nft"
 	"github.com/arpfabric/arpfabric/internal/lab"
 	"github.com/arpfabric/arpfabric/internal/lab/labtest"
-	"github.com/arpfabric/arpfabric/internal/link"
 	"github.com/arpfabric/arpfabric/internal/registrytest"
 	"github.com/arpfabric/arpfabric/responder"
 	"github.com/arpfabric/arpfabric/responder/registry"
-	"github.com/cilium/ebpf"
 )
 
 // TestDecidesAsResponder runs the program and responder on the same random frames, with random registries, policies and
@@ -30,29 +26,21 @@ func TestDecidesAsResponder(t *testing.T) {
 		registries = 10
 	}
 	addPorts(t)
-	d := New(nft.New())
-	labtest.Must(t, d.Open())
-	labtest.Must(t, d.openAnswers())
-	t.Cleanup(func() { d.Close() })
-	handled := map[responder.Verdict]int{}
+	both := newComparison(t)
+	handled := map[responder.Reason]int{}
 	for seed := range registries {
-		c := newCase(t, d, rand.New(rand.NewPCG(uint64(seed), 0)))
+		c := newCase(t, both, rand.New(rand.NewPCG(uint64(seed), 0)))
 		for range frames {
-			c.check(t, c.frame(), handled)
+			frame := c.frame()
+			if reason, ok := c.check(t, c.choosePort(frame), frame); ok {
+				handled[reason]++
+			}
 		}
-		labtest.Must(t, c.program.Close())
 		if t.Failed() {
 			t.Fatalf("seed %d", seed)
 		}
 	}
-	for reason, action := range actions {
-		v := responder.Verdict{Action: action, Reason: reason}
-		t.Logf("%s: %d frames", reason, handled[v])
-		isOfBytes := reason != responder.RateLimited && reason != responder.MisplacedChecksum
-		if isOfBytes && handled[v] == 0 {
-			t.Errorf("the program has handled no frame as %s", reason)
-		}
-	}
+	expectEach(t, handled, responder.RateLimited, responder.MisplacedChecksum)
 }
 
 var (
@@ -60,10 +48,11 @@ var (
 	uplinks    = []string{"eth1"}
 )
 
-func addPorts(t testing.TB) {
+// addPorts makes a bridge with the guest ports, the uplinks, and more ports.
+func addPorts(t testing.TB, more ...string) {
 	labtest.Must(t, lab.AddBridge("br0"))
 	t.Cleanup(func() { lab.DeleteLink("br0") })
-	for i, port := range append(guestPorts, uplinks...) {
+	for i, port := range slices.Concat(guestPorts, uplinks, more) {
 		guest, err := lab.AddGuest(lab.GuestConfig{
 			Name: "of-" + port, Port: port, Bridge: "br0", MAC: net.HardwareAddr{2, 0, 0xff, 0, 0, byte(i)},
 			Addr: netip.PrefixFrom(registrytest.Addr(0xac100001+uint32(i)), 24),
@@ -73,24 +62,18 @@ func addPorts(t testing.TB) {
 	}
 }
 
-// A differentialCase is a network, and the program with its maps.
+// A differentialCase is a random network.
 type differentialCase struct {
 	*rand.Rand
-	network   datapath.Network
-	responder *responder.Responder
-	program   *program
-	links     link.Snapshot
-
+	*comparison
 	onInterfaces bool // the ports are interfaces without a guard
 }
 
 const firstAddr, addrs, macs = 0x0aef0000, 24, 7
 
-func newCase(t *testing.T, d *Datapath, rng *rand.Rand) *differentialCase {
+func newCase(t *testing.T, both *comparison, rng *rand.Rand) *differentialCase {
 	t.Helper()
-	links, err := link.ReadSnapshot()
-	labtest.Must(t, err)
-	c := &differentialCase{Rand: rng, links: links}
+	c := &differentialCase{Rand: rng, comparison: both}
 	policy := responder.Policy{
 		AnySender: c.oneIn(8), IgnoreSelfProbe: c.oneIn(3), PassIPv6: c.oneIn(2), UnknownToUplinks: c.oneIn(3),
 	}
@@ -104,17 +87,9 @@ func newCase(t *testing.T, d *Datapath, rng *rand.Rand) *differentialCase {
 	if c.oneIn(2) {
 		policy.Gateway = c.addr()
 	}
-	c.responder = responder.New(r, policy)
-	c.network = datapath.Network{
-		Name: fmt.Sprint("lab", rng.Uint64()), Bridge: "br0", Guests: guestPorts, Uplinks: uplinks, ARP: datapath.HandOver,
-		AllowList: datapath.Enforce, Registry: r, DropsSelfProbes: policy.IgnoreSelfProbe, HostAddresses: policy.Host,
-		UnknownToUplinks: policy.UnknownToUplinks, PassIPv6: policy.PassIPv6, Locations: map[registry.MAC]datapath.Location{},
-	}
+	c.begin(fmt.Sprint("lab", rng.Uint64()), r, policy)
 	if c.oneIn(3) {
 		c.network.Host = []registry.MAC{c.mac()}
-	}
-	if b, ok := r.Lookup(policy.Gateway); ok {
-		c.network.Gateway = b.MAC
 	}
 	c.onInterfaces = c.oneIn(6)
 	for _, port := range append(guestPorts, uplinks...) {
@@ -124,14 +99,7 @@ func newCase(t *testing.T, d *Datapath, rng *rand.Rand) *differentialCase {
 			}
 		}
 	}
-	plan := datapath.Plan{Networks: []datapath.Network{c.network}}
-	if c.onInterfaces {
-		plan = datapath.Plan{Interfaces: []datapath.Interface{{Network: c.network}}}
-	}
-	want := d.contentsOf(plan, links, always(""))
-	c.program, err = load(want.needed().withRoom(), d.answers.shared())
-	labtest.Must(t, err)
-	labtest.Must(t, c.program.write(contents{}, want, d.ports))
+	c.write(t, c.onInterfaces)
 	return c
 }
 
@@ -252,103 +220,18 @@ func (c *differentialCase) appendIPv4(f []byte) []byte {
 	return append(f, make([]byte, c.IntN(2)*20)...)
 }
 
-// check runs both on a frame.
-func (c *differentialCase) check(t *testing.T, frame []byte, handled map[responder.Verdict]int) {
-	t.Helper()
+// choosePort returns how a frame enters: mostly by the port behind which its sender is.
+func (c *differentialCase) choosePort(frame []byte) responder.Ingress {
 	name := guestPorts[c.IntN(len(guestPorts))]
 	if at := c.network.Locations[registry.MAC(frame[6:12])]; slices.Contains(guestPorts, at.Port) && !c.oneIn(4) {
 		name = at.Port
 	}
-	port, _ := c.links.Find(name)
 	in := responder.Ingress{Port: name, AllowList: !c.onInterfaces}
 	if len(c.network.Host) > 0 {
 		in.HostMAC = c.network.Host[0]
 	}
 	if c.onInterfaces {
-		in.Source = registry.MAC(port.MAC)
+		in.Source = c.macOf(name)
 	}
-	var out [responder.MaxReplyLen]byte
-	want := c.responder.Decide(in, frame, out[:])
-	got := run(t, c.program, port.Index, frame)
-	if !got.isHandled {
-		if c.mustHandle(in, frame, want) {
-			t.Errorf("the program leaves %x, from %s, to the fabric, which decides %s", frame, name, want.Reason)
-		}
-		return
-	}
-	handled[responder.Verdict{Action: want.Action, Reason: want.Reason}]++
-	switch {
-	case got.reason != want.Reason || actions[got.reason] != want.Action:
-		t.Errorf("%x from %s: the program says %s, responder %s %s", frame, name, got.reason, want.Action, want.Reason)
-	case want.Action == responder.Reply && !bytes.Equal(got.frame, out[:want.Len]):
-		t.Errorf("%x from %s: the program answers\n%x, responder\n%x", frame, name, got.frame, out[:want.Len])
-	case want.Action == responder.Pass && !bytes.Equal(got.frame, frame):
-		t.Errorf("%x from %s leaves as %x", frame, name, got.frame)
-	case want.Action == responder.Pass && c.network.Locations[registry.MAC(frame[:6])].Port != c.nameOf(got.to):
-		t.Errorf("%x from %s is sent to %s", frame, name, c.nameOf(got.to))
-	}
-}
-
-func (c *differentialCase) nameOf(index int) string {
-	l, _ := c.links.FindIndex(index)
-	return l.Name
-}
-
-// mustHandle reports whether the program has all that it needs: the sender is the owner of its address and is located at the
-// port, and the receiver is the owner of its address and is located elsewhere.
-func (c *differentialCase) mustHandle(in responder.Ingress, frame []byte, v responder.Verdict) bool {
-	if v.Reason == responder.ConflictProbe || v.Reason == responder.SelfProbe && v.Action == responder.Reply {
-		return true
-	}
-	id := responder.SenderIdentityOf(frame)
-	from, at := c.network.Locations[id.MAC], registry.MAC(frame[:6])
-	isLocated := from.Port == in.Port && !from.MACOnly && id.MAC != in.HostMAC || c.onInterfaces
-	isLocated = isLocated && c.owns(id.MAC, id.Sender, in.Port)
-	switch to := c.network.Locations[at]; v.Reason {
-	case responder.Answered:
-		return isLocated && !v.AnnouncesHolder
-	case responder.Admitted:
-		return isLocated && to.Port != "" && to.Port != in.Port && !to.MACOnly && at != in.HostMAC && c.owns(at, id.Target, "") &&
-			len(frame) >= 42
-	}
-	return false
-}
-
-// owns reports whether an address belongs to a MAC, which may use it on a port; on any if port is "".
-func (c *differentialCase) owns(mac registry.MAC, addr netip.Addr, port string) bool {
-	b, ok := c.network.Registry.Lookup(addr)
-	return ok && b.MAC == mac && (port == "" || b.Port == "" || b.Port == port)
-}
-
-// A result is what the program makes of a frame.
-type result struct {
-	isHandled bool
-	reason    responder.Reason
-	to        int // ifindex of the port that an admitted frame is sent to
-	frame     []byte
-}
-
-// The layout of struct __sk_buff (linux/bpf.h), in bytes.
-const contextLen, contextIfindex, contextCB = 192, 40, 48
-
-// The program's results (linux/pkt_cls.h).
-const goOn, shot, redirect = ^uint32(0), 2, 7
-
-func run(t *testing.T, p *program, index int, frame []byte) result {
-	t.Helper()
-	in, out := make([]byte, contextLen), make([]byte, contextLen)
-	binary.NativeEndian.PutUint32(in[contextIfindex:], uint32(index))
-	options := ebpf.RunOptions{Data: frame, DataOut: make([]byte, len(frame)+256), Context: in, ContextOut: out}
-	code, err := p.Arpfabric.Run(&options)
-	if err != nil {
-		t.Fatalf("running the program on %x: %v", frame, err)
-	}
-	r := result{
-		isHandled: code != goOn, reason: responder.Reason(binary.NativeEndian.Uint32(out[contextCB:])),
-		to: int(binary.NativeEndian.Uint32(out[contextCB+4:])), frame: options.DataOut,
-	}
-	if r.isHandled && code != redirect && (code != shot || r.reason != responder.RateLimited) {
-		t.Fatalf("the program returns %d for %x", code, frame)
-	}
-	return r
+	return in
 }
