@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"os/exec"
+	"runtime"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -28,29 +29,27 @@ import (
 //
 //	talker's eth0 --- bench0 --- br0 --- bench1 --- listener's eth0
 //
-// without a fabric, with the guard of few bindings, and with the guard of many. An op is a second of each, in turn, so
-// that other load on the machine affects all alike. The metrics are medians: the share of the traffic that remains with
-// a guard, and the traffic without one. The worst and the best op show the noise.
+// without a fabric, with the guard of few bindings, once more with forward: bridge, and with the guard of many. An op is a
+// second of each, in turn, so that other load on the machine affects all alike. The metrics are medians: the share of the
+// traffic that remains with a guard, and the traffic without one. The worst and the best op show the noise.
 func BenchmarkDataPath(b *testing.B) {
 	labtest.NeedProgram(b, "iperf3")
 	talker, listener := addTalkers(b)
 	startListening(b, listener)
 	startEchoing(b, listener)
-	sizes := benchSizes()
+	guards := []benchGuard{{10, false}, {10, true}}
+	for _, size := range benchSizes()[2:] {
+		guards = append(guards, benchGuard{size, false})
+	}
 	kinds := []traffic{bulkTCP, smallUDP, pingPong}
 	seen := map[string][]float64{}
 	for range b.N {
 		for _, kind := range kinds {
-			var without float64
-			for _, size := range sizes {
-				rate := dataRate(b, talker, kind, size)
-				if size == 0 {
-					without = rate
-					seen[kind.unit] = append(seen[kind.unit], rate)
-					continue
-				}
-				ratio := fmt.Sprintf("%s-ratio-%d", kind.name, size)
-				seen[ratio] = append(seen[ratio], rate/without)
+			without := kind.send(b, talker)
+			seen[kind.unit] = append(seen[kind.unit], without)
+			for _, guard := range guards {
+				ratio := fmt.Sprintf("%s-ratio-%s", kind.name, guard)
+				seen[ratio] = append(seen[ratio], guard.rate(b, talker, kind)/without)
 			}
 		}
 	}
@@ -102,15 +101,26 @@ type iperfReport struct {
 	}
 }
 
-// dataRate sends for a second, with a fabric with a number of bindings, or without a fabric if bindings is 0.
-func dataRate(b *testing.B, talker *lab.Guest, kind traffic, bindings int) float64 {
-	b.Helper()
-	if bindings > 0 {
-		n := benchNetwork(b, config.Attachment{Bridge: "br0"}, bindings)
-		n.RateLimit = defaultRate
-		defer startBench(b, n)()
-		waitUntilIdle(b)
+// benchGuard says with which fabric a benchmark sends.
+type benchGuard struct {
+	bindings      int
+	throughBridge bool // forward: bridge
+}
+
+func (g benchGuard) String() string {
+	if g.throughBridge {
+		return fmt.Sprintf("%d-bridge", g.bindings)
 	}
+	return fmt.Sprint(g.bindings)
+}
+
+// rate sends for a second.
+func (g benchGuard) rate(b *testing.B, talker *lab.Guest, kind traffic) float64 {
+	b.Helper()
+	n := benchNetwork(b, config.Attachment{Bridge: "br0"}, g.bindings)
+	n.RateLimit, n.ThroughBridge = defaultRate, g.throughBridge
+	defer startBench(b, n)()
+	waitUntilIdle(b)
 	return kind.send(b, talker)
 }
 
@@ -360,56 +370,77 @@ func countFrames(b *testing.B, vm *virtualMachine) (stop func() int) {
 }
 
 // BenchmarkFlood lets a guest send requests while another one floods its own port with requests, far over the rate
-// limit. An op is a thousand requests without the flood, a thousand with it, and a thousand while the same flood fills
-// a bridge without a fabric, which shows the effect of the CPU time that the sender of the flood uses. The metrics are
-// medians: the time within which 99 of 100 answers arrived without the flood, the factor with each flood, and the rate
-// of the flood.
+// limit. An op is a thousand requests without the flood, a thousand with it, a thousand while the same flood fills a bridge
+// without a fabric, which shows the effect of the CPU time that the sender of the flood uses, and a thousand without and with
+// the flood where each guest has a processor of its own. The metrics are medians: the time within which 99 of 100 answers
+// arrived without the flood, the factor with each flood, and the rate of the flood.
 func BenchmarkFlood(b *testing.B) {
-	const flood, atOnce, pause = 200_000, 1000, 200 * time.Microsecond // under the guest's own rate limit
 	requester, flooder := addTalkers(b)
 	elsewhere := addTalkerOn(b, addBenchBridge(b, "br1"), 3, "elsewhere")
 	n := benchNetwork(b, config.Attachment{Bridge: "br0"}, 1000)
 	n.RateLimit = defaultRate
 	b.Cleanup(startBench(b, n))
-	order := func(i int) loadgen.Job {
-		o := loadgen.Job{Interface: "eth0", Sender: benchBinding(i).First, Requests: atOnce, Burst: 1, Pause: pause}
-		for _, binding := range benchBindings(3, 1001) {
-			o.Targets = append(o.Targets, binding.First)
-		}
-		return o
-	}
-	var quiet, ratio, control, floods []float64
-	under := func(g *lab.Guest) (latency, rate float64) {
-		o := order(2)
-		o.Flood = flood
-		stop, err := loadgen.Flood(o, g.Start)
-		if err != nil {
-			b.Fatal(err)
-		}
-		before, start := received(b, g.Port), time.Now()
-		latency = p99(b, requester, order(1))
-		rate = float64(received(b, g.Port)-before) / time.Since(start).Seconds()
-		if err := stop(); err != nil {
-			b.Fatal(err)
-		}
+	ask := func(start starter) float64 { return p99(b, start, pacedJob(1)) }
+	under := func(flooder *lab.Guest, flood, requester starter) (latency, rate float64) {
+		j := pacedJob(2)
+		j.Flood = 200_000
+		stop, err := loadgen.Flood(j, flood)
+		labtest.Must(b, err)
+		before, start := received(b, flooder.Port), time.Now()
+		latency = ask(requester)
+		rate = float64(received(b, flooder.Port)-before) / time.Since(start).Seconds()
+		labtest.Must(b, stop())
 		return latency, rate
 	}
+	var quiet, ratio, control, apart, floods []float64
 	for range b.N {
-		without := p99(b, requester, order(1))
-		with, rate := under(flooder)
-		besides, _ := under(elsewhere)
+		without := ask(requester.Start)
+		with, rate := under(flooder, flooder.Start, requester.Start)
+		besides, _ := under(elsewhere, elsewhere.Start, requester.Start)
+		withoutApart := ask(onProcessor(requester, 1))
+		withApart, _ := under(flooder, onProcessor(flooder, 0), onProcessor(requester, 1))
 		quiet, floods = append(quiet, without), append(floods, rate)
 		ratio, control = append(ratio, with/without), append(control, besides/without)
+		apart = append(apart, withApart/withoutApart)
 	}
 	b.ReportMetric(median(quiet), "quiet-p99-ns")
 	b.ReportMetric(median(ratio), "p99-ratio")
 	b.ReportMetric(median(control), "p99-ratio-elsewhere")
+	b.ReportMetric(median(apart), "p99-ratio-apart")
 	b.ReportMetric(median(floods), "flood/s")
 }
 
-func p99(b *testing.B, guest *lab.Guest, o loadgen.Job) float64 {
+// pacedJob returns requests of the owner of a binding, which keep to the rate limit.
+func pacedJob(i int) loadgen.Job {
+	j := loadgen.Job{
+		Interface: "eth0", Sender: benchBinding(i).First, Requests: 1000, Burst: 1, Pause: 200 * time.Microsecond,
+	}
+	for _, binding := range benchBindings(3, 1001) {
+		j.Targets = append(j.Targets, binding.First)
+	}
+	return j
+}
+
+// A starter starts a program.
+type starter = func(*exec.Cmd) error
+
+// onProcessor returns a starter in a guest whose programs stay on one processor.
+func onProcessor(guest *lab.Guest, number int) starter {
+	return func(cmd *exec.Cmd) error {
+		return guest.Do(func() error {
+			var one unix.CPUSet // of this thread, which ends with the function
+			one.Set(number % runtime.NumCPU())
+			if err := unix.SchedSetaffinity(0, &one); err != nil {
+				return err
+			}
+			return cmd.Start()
+		})
+	}
+}
+
+func p99(b *testing.B, start starter, j loadgen.Job) float64 {
 	b.Helper()
-	result, err := loadgen.Run(o, guest.Start)
+	result, err := loadgen.Run(j, start)
 	if err != nil {
 		b.Fatal(err)
 	}
