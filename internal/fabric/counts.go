@@ -62,14 +62,15 @@ func GuestPorts(ports []PortCounts) map[string]int {
 func (f *Fabric) Counts() []PortCounts {
 	var all []PortCounts
 	ports := f.ports.Load().all()
-	counters, known := f.kernelCounters(ports)
+	counted := f.countedByKernel(ports)
+	counters, known := f.kernelCounters(counted)
 	f.updateLastSeen()
 	for _, p := range ports {
 		c := p.read()
 		if p.isSeen() {
 			c.LastSeen = f.seen.of(p.link.Index)
 		}
-		if known && f.isCounted(p) {
+		if known && counted[p] {
 			c.add(counters[p.link.Name])
 		}
 		all = append(all, c)
@@ -96,10 +97,24 @@ func (p *port) read() PortCounts {
 	return c
 }
 
-// kernelCounters returns the kernel's counters of ports. It returns false if there are no such
-// ports, or if it cannot read the counters.
-func (f *Fabric) kernelCounters(ports []*port) (map[string]datapath.Counters, bool) {
-	if !slices.ContainsFunc(ports, f.isCounted) {
+// countedByKernel returns the ports of which the kernel may have dropped or answered frames without handing them to the fabric.
+func (f *Fabric) countedByKernel(ports []*port) map[*port]bool {
+	counted := map[*port]bool{}
+	hasProgram := f.datapath.Program() != nil
+	for _, p := range ports {
+		attach := p.network.config().Attach
+		isSeen := attach.SeesPorts() || attach.Kind == config.AttachInterface && hasProgram
+		if p.in.Kind == responder.GuestPort && isSeen {
+			counted[p] = true
+		}
+	}
+	return counted
+}
+
+// kernelCounters returns the kernel's counters of ports. It returns false if ports is empty, or if it cannot read the
+// counters.
+func (f *Fabric) kernelCounters(ports map[*port]bool) (map[string]datapath.Counters, bool) {
+	if len(ports) == 0 {
 		return nil, false
 	}
 	counters, err := f.datapath.Counters()
@@ -107,13 +122,6 @@ func (f *Fabric) kernelCounters(ports []*port) (map[string]datapath.Counters, bo
 		f.log.Error("cannot read how many frames the guard has dropped", "error", err)
 	}
 	return counters, err == nil
-}
-
-// isCounted reports whether the kernel may have dropped or answered frames of the port without handing them to the fabric.
-func (f *Fabric) isCounted(p *port) bool {
-	attach := p.network.config().Attach
-	hasProgram := attach.Kind == config.AttachInterface && f.datapath.Program() != nil
-	return p.in.Kind == responder.GuestPort && (attach.SeesPorts() || hasProgram)
 }
 
 func (c *PortCounts) add(k datapath.Counters) {
