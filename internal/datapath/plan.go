@@ -104,6 +104,15 @@ type Sidecar struct {
 	ARPOnly   bool             // drop only ARP that is not the fabric's; forward everything else
 	PassIPv6  bool             // forward IPv6, too; without effect if ARPOnly is true
 	RateLimit uint32           // ARP frames per second, in each direction; 0 for no limit
+
+	// Network matters only to a datapath that answers by itself, and of it only Name, Guests, which has the interface alone,
+	// ARP, RateLimit, Registry, DropsSelfProbes and HostAddresses.
+	Network Network
+
+	// Answerer is the ifindex of the device at whose egress a program answers the guest's own requests: the guard sends a copy
+	// of each there, with the interface's ifindex as its priority, and drops the request. The answer enters by the interface
+	// with the copy's mark. 0 if the fabric answers them. A datapath that answers by itself sets it for the one beneath.
+	Answerer int
 }
 
 // Interface is an interface of the host behind which guests are. Nothing is guarded there; a datapath that answers by itself

@@ -187,8 +187,15 @@ func handlesOf(rules []*nftables.Rule) []uint64 {
 // keeps its handle when it is replaced (`nft replace rule`).
 func (ch chain) matches(rules []*nftables.Rule) bool {
 	return slices.EqualFunc(rules, ch.rules, func(have *nftables.Rule, want rule) bool {
-		return reflect.DeepEqual(have.Exprs, slices.Concat(want.match, want.then))
+		return reflect.DeepEqual(have.Exprs, slices.DeleteFunc(slices.Concat(want.match, want.then), isUnreadable))
 	})
+}
+
+// isUnreadable reports whether the nftables package leaves an expression out when it reads rules. The expression before it,
+// which loads its device, tells whether it is there: nft(8) writes and removes both.
+func isUnreadable(e expr.Any) bool {
+	_, isCopy := e.(*expr.Dup)
+	return isCopy
 }
 
 func (g *BridgeTable) hasItsElements(c *nftables.Conn, some func(set) bool) bool {

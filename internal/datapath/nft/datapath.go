@@ -66,6 +66,7 @@ func (d *Datapath) Open() error {
 	if err != nil {
 		return err
 	}
+	d.takeOverMark()
 	answers, err := wire.OpenPacket(0, 0)
 	if err == nil {
 		if err = answers.SetMark(d.mark); err != nil {
@@ -78,6 +79,16 @@ func (d *Datapath) Open() error {
 	}
 	d.handedOver, d.answers = handedOver, answers
 	return nil
+}
+
+// takeOverMark goes on with the mark of a table that an earlier fabric has left. So answers that are on their way when Apply
+// replaces the table, from a program that outlives the fabric, still pass.
+func (d *Datapath) takeOverMark() {
+	if found, err := inspectSidecars(); err == nil {
+		if mark, ok := found.mark(); ok {
+			d.mark, d.sidecars.mark = mark, mark
+		}
+	}
 }
 
 // Read implements [wire.Conn].

@@ -317,6 +317,19 @@ func logLocation(group uint16) []expr.Any {
 	}}
 }
 
+// setMeta writes to a frame's metadata.
+func setMeta(key expr.MetaKey, value uint32) []expr.Any {
+	return []expr.Any{
+		&expr.Immediate{Register: 1, Data: native32(value)},
+		&expr.Meta{Key: key, SourceRegister: true, Register: 1},
+	}
+}
+
+// copyTo sends a copy of a frame to the egress of a device.
+func copyTo(device uint32) []expr.Any {
+	return []expr.Any{&expr.Immediate{Register: 1, Data: native32(device)}, &expr.Dup{RegDev: 1, IsRegDevSet: true}}
+}
+
 // forPort keeps a counter or a limit for each ingress port in a dynamic set. It matches if that matches.
 func forPort(set string, stateful expr.Any) []expr.Any {
 	return all(meta(expr.MetaKeyIIFNAME), []expr.Any{&expr.Dynset{

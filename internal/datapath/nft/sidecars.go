@@ -36,6 +36,7 @@ func NewSidecarTable(group uint16, mark uint32) *SidecarTable {
 // in one transaction, so that either the old table or the new one is in force at any moment. After an error, the old
 // one is.
 func (g *SidecarTable) Apply(sidecars []datapath.Sidecar) error {
+	sidecars = guardsOf(sidecars)
 	if len(sidecars) == 0 && g.applied == nil || reflect.DeepEqual(sidecars, g.applied) && g.Intact() {
 		return nil
 	}
@@ -55,6 +56,16 @@ func (g *SidecarTable) Apply(sidecars []datapath.Sidecar) error {
 	}
 	g.applied, g.installed = slices.Clone(sidecars), state
 	return nil
+}
+
+// guardsOf returns sidecars without what does not matter to the table. So a changed registry does not replace it if the
+// guest's own addresses are the same.
+func guardsOf(sidecars []datapath.Sidecar) []datapath.Sidecar {
+	guards := slices.Clone(sidecars)
+	for i := range guards {
+		guards[i].Network = datapath.Network{}
+	}
+	return guards
 }
 
 // Remove deletes the table. It is no error if there is none, or if the kernel does not support such tables.
@@ -160,15 +171,40 @@ func (s rangeSet) elements() []nftables.SetElement {
 func (s sidecar) chains(group uint16, mark uint32) []chain {
 	outgoing, incoming := chainOutgoingARP+s.Interface, chainIncomingARP+s.Interface
 	return []chain{
-		{name: outgoing, rules: s.handOver(group, "the guest's ARP goes only to the fabric")},
+		{name: outgoing, rules: s.handOver(group, "the guest's ARP goes only to the fabric", s.ownRequests(mark)...)},
 		{name: incoming, rules: s.handOver(group, "others' ARP goes only to the fabric")},
 		{name: chainLeaves + s.Interface, hook: nftables.ChainHookEgress, rules: s.leaving(mark, outgoing)},
-		{name: chainEnters + s.Interface, hook: nftables.ChainHookIngress, rules: s.arp(incoming)},
+		{name: chainEnters + s.Interface, hook: nftables.ChainHookIngress, rules: append(s.answers(mark), s.arp(incoming)...)},
 	}
 }
 
-// handOver returns the rules for ARP.
-func (s sidecar) handOver(group uint16, comment string) []rule {
+// ownRequests returns the rule that copies the guest's own requests to the program that may answer them: whole, untagged, from
+// the interface's MAC, and with a protocol that does not lie, because tc looks at that. If the program is not there, nobody
+// answers, and nothing leaves.
+func (s sidecar) ownRequests(mark uint32) []rule {
+	if s.Answerer == 0 {
+		return nil
+	}
+	const target, ethernetRequest = 38, "\x00\x01\x08\x00\x06\x04\x00\x01" // RFC 826, from the hardware type to the operation
+	isWhole := all(loadFrame(target, ipLen), compare(expr.CmpOpGte, make([]byte, ipLen)))
+	isRequest := all(s.sends(unix.ETH_P_ARP), protocol(unix.ETH_P_ARP), frame(ipStart, []byte(ethernetRequest)), isWhole)
+	return []rule{{"the guest's own requests go only to the program that answers them", isRequest, all(counter(),
+		setMeta(expr.MetaKeyMARK, mark), setMeta(expr.MetaKeyPRIORITY, uint32(s.Index)), copyTo(uint32(s.Answerer)), drop())}}
+}
+
+// answers returns the rule for the answers of that program. Nobody on the wire can mark a frame. A guest that sends requests
+// to the program itself gets the same answers.
+func (s sidecar) answers(mark uint32) []rule {
+	if s.Answerer == 0 {
+		return nil
+	}
+	isAnswer := all(meta(expr.MetaKeyMARK), is(native32(mark)), frame(0, s.MAC), frame(frameType, be16(unix.ETH_P_ARP)),
+		frame(arpOperation, be16(arpReply)))
+	return []rule{{"answers to the guest's own requests", isAnswer, all(counter(), accept())}}
+}
+
+// handOver returns the rules for ARP. first come those for what goes elsewhere, within the rate limit.
+func (s sidecar) handOver(group uint16, comment string, first ...rule) []rule {
 	var rules []rule
 	over, then := drop(), drop()
 	if s.Observed {
@@ -177,7 +213,7 @@ func (s sidecar) handOver(group uint16, comment string) []rule {
 	if s.RateLimit > 0 {
 		rules = append(rules, rule{"over the rate limit", fasterThan(s.RateLimit), all(counter(), over)})
 	}
-	return append(rules, rule{comment, nil, all(counter(), log(group), then)})
+	return append(append(rules, first...), rule{comment, nil, all(counter(), log(group), then)})
 }
 
 // leaving returns the rules for frames on egress. With the full guard, they accept only the frames that they name. The

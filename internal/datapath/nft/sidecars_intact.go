@@ -1,6 +1,7 @@
 package nft
 
 import (
+	"encoding/binary"
 	"maps"
 	"net"
 	"reflect"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/arpfabric/arpfabric/internal/datapath"
 	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
 )
 
 // Intact reports whether the table in the kernel is as Apply left it. It returns true if an interface is gone, because
@@ -61,6 +63,22 @@ func (s sidecarState) isOf(sidecars []datapath.Sidecar, g *SidecarTable) bool {
 		}
 	}
 	return !s.dormant && maps.Equal(s.chains, chains)
+}
+
+// mark returns the mark of answers by which the rules let them pass. It returns false if there is none.
+func (s sidecarState) mark() (mark uint32, ok bool) {
+	for _, rules := range s.rules {
+		for _, r := range rules {
+			for i, e := range r.Exprs[:max(len(r.Exprs)-1, 0)] {
+				m, isMeta := e.(*expr.Meta)
+				is, isCmp := r.Exprs[i+1].(*expr.Cmp)
+				if isMeta && isCmp && m.Key == expr.MetaKeyMARK && len(is.Data) == 4 {
+					return binary.NativeEndian.Uint32(is.Data), true
+				}
+			}
+		}
+	}
+	return 0, false
 }
 
 // inspectSidecars reads the state of the table. It returns the zero state if there is no table.
