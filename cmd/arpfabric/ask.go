@@ -26,8 +26,8 @@ func newAsk() *cobra.Command {
 			"host sends such a probe before it takes an address (RFC 5227), so a reply means that the address is in\n" +
 			"use. The fabric also answers the owner's probe for its own address. For a probe, too, the interface needs\n" +
 			"an IPv4 address.\n\n" +
-			"Run it inside a guest. On the host of a guarded bridge, and in the network namespace of a sidecar, the\n" +
-			"fabric answers with an entry in the kernel's neighbour table, so ask receives no reply there.\n\n" +
+			"Run it inside a guest. On the host of a guarded bridge, and with the datapath user in the network namespace\n" +
+			"of a sidecar, the fabric answers with an entry in the kernel's neighbour table, so ask receives no reply.\n\n" +
 			"With --json, latencies are in nanoseconds, and 'latency' is absent if no request was answered; 'answerers'\n" +
 			"has the number of replies with each MAC, and the source MACs of their Ethernet headers.\n\n" +
 			"It needs CAP_NET_RAW. It exits with 1 if a request gets no answer, or if two MACs answer.",

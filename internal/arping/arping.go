@@ -12,6 +12,7 @@ import (
 	"github.com/arpfabric/arpfabric/responder/registry"
 	"github.com/mdlayher/arp"
 	"github.com/mdlayher/ethernet"
+	"golang.org/x/sys/unix"
 )
 
 // Run sends a query's requests from an interface of the current network namespace. It writes a line for each reply as
@@ -87,7 +88,11 @@ func (r *requester) broadcast() error {
 	if err != nil {
 		return err
 	}
-	return r.client.WriteTo(request, ethernet.Broadcast)
+	err = r.client.WriteTo(request, ethernet.Broadcast)
+	if errors.Is(err, unix.ENOBUFS) { // the guard of a sidecar has dropped the request, and the kernel may have answered it
+		return nil
+	}
+	return err
 }
 
 // listen calls hear with each reply until a duration after the request was sent, or until ctx is done.
