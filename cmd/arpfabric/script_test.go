@@ -248,7 +248,7 @@ var masks = []struct {
 	{regexp.MustCompile(`\buser \d+, process \d+`), "user UID, process PID"},
 	{regexp.MustCompile(`"uid": \d+`), `"uid": UID`},
 	{regexp.MustCompile(`\bdatapath (kernel(: an eBPF program.*)?|user: .*)`), "datapath DATAPATH"},
-	{regexp.MustCompile(`, eBPF programs at tc ingress`), ""},
+	{regexp.MustCompile(`, eBPF programs at tc`), ""},
 	{latency, "T"},
 	{regexp.MustCompile(`\b\d+[dhms](\d+[hms])?\b`), "AGE"},
 	{regexp.MustCompile(`\barpfabric \S+, process \d+`), "arpfabric VERSION, process PID"},

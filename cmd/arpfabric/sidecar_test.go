@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/arpfabric/arpfabric/internal/datapath/bpf"
 	"github.com/arpfabric/arpfabric/internal/datapath/nft"
 	"github.com/arpfabric/arpfabric/internal/lab"
 	"github.com/arpfabric/arpfabric/internal/lab/labtest"
@@ -66,7 +67,23 @@ func onSidecar(more string) string { return attached("{sidecar: eth0}", more) }
 func startIn(t *testing.T, g *guest, configuration string) *program {
 	t.Helper()
 	path := labtest.TempFile(t, "arpfabric.yaml", configuration)
-	p := launch(t, g.Start, nil, "run", "--config", path)
+	return startOn(t, g, path)
+}
+
+// datapathVariable is the environment variable that chooses the datapath of sidecars: user, or else kernel where this user may
+// have it.
+const datapathVariable = "ARPFABRIC_TEST_DATAPATH"
+
+// kernelAnswers reports whether the kernel answers in the tests of sidecars.
+func kernelAnswers() bool { return os.Getenv(datapathVariable) != "user" && len(bpf.Missing()) == 0 }
+
+func startOn(t *testing.T, g *guest, path string) *program {
+	t.Helper()
+	datapath := "user"
+	if kernelAnswers() {
+		datapath = "kernel"
+	}
+	p := launch(t, g.Start, nil, "run", "--config", path, "--datapath", datapath)
 	p.expectLog(t, "network attached")
 	return p
 }
@@ -306,16 +323,9 @@ func TestSidecarKeepsWhatIsNotItsOwn(t *testing.T) {
 // TestSidecarMarkIsNoPass has a program in the namespace use the mark of the fabric's answers. With it the program can
 // only send answers that match the registry.
 func TestSidecarMarkIsNoPass(t *testing.T) {
-	labtest.NeedProgram(t, "nft")
 	s := newSidecarStage(t)
 	startIn(t, s.app, onSidecar(""))
-	listed, err := s.app.Run(context.Background(), "nft", "list", "table", "netdev", nft.TableName)
-	labtest.Must(t, err)
-	var mark int
-	_, behind, _ := strings.Cut(listed, "meta mark ")
-	if _, err := fmt.Sscanf(behind, "%v", &mark); err != nil || mark == 0 {
-		t.Fatalf("no mark (%v) in\n%s", err, listed)
-	}
+	mark := s.app.guardMark(t)
 	var truth []byte
 	for _, f := range s.forgeries() {
 		if f.name == "the truth" {
@@ -333,6 +343,19 @@ func TestSidecarMarkIsNoPass(t *testing.T) {
 			t.Errorf("%s left", f.name)
 		}
 	}
+}
+
+// guardMark returns the mark of the fabric's answers.
+func (g *guest) guardMark(t *testing.T) (mark int) {
+	t.Helper()
+	labtest.NeedProgram(t, "nft")
+	listed, err := g.Run(context.Background(), "nft", "list", "table", "netdev", nft.TableName)
+	labtest.Must(t, err)
+	_, behind, _ := strings.Cut(listed, "meta mark 0x")
+	if _, err := fmt.Sscanf(behind, "%x", &mark); err != nil || mark == 0 {
+		t.Fatalf("no mark (%v) in\n%s", err, listed)
+	}
+	return mark
 }
 
 func TestSidecarLetsDHCPOut(t *testing.T) {
@@ -450,16 +473,24 @@ func (g *guest) dial(addr string) error {
 	})
 }
 
-// TestSidecarArping sends requests from a packet socket, which gets no answer from a neighbour entry.
+// TestSidecarArping sends requests from a packet socket, which gets no answer from a neighbour entry. A program in the kernel
+// answers it by a frame. The guard drops the request, so arping takes it for not sent, and the answer for unsolicited.
 func TestSidecarArping(t *testing.T) {
 	labtest.NeedProgram(t, "arping")
 	s := newSidecarStage(t)
 	startIn(t, s.app, onSidecar(""))
 	out, err := s.app.Run(context.Background(), "arping", "-c", "2", "-w", "2", "-I", "eth0", "10.239.0.1")
-	if err == nil || !strings.Contains(out, "Received 0 response") {
+	want, asked := "Received 0 response", 1
+	if kernelAnswers() {
+		want, asked = "Received 2 response", 0
+	}
+	if ask := launch(t, s.app.Start, nil, "ask", "10.239.0.1"); ask.wait(t) != asked || !strings.Contains(ask.output.String(), "asked 1") {
+		t.Errorf("ask:\n%s", ask.output.String())
+	}
+	if err == nil || !strings.Contains(out, want) {
 		t.Errorf("arping: %v\n%s", err, out)
 	}
-	if s.app.knows(t, "10.239.0.1") {
+	if !kernelAnswers() && s.app.knows(t, "10.239.0.1") {
 		t.Error("the kernel knows what it didn't ask for")
 	}
 	s.expectNoARPFrom(t, s.app)
@@ -471,7 +502,7 @@ func TestSidecarFollowsTheRegistry(t *testing.T) {
 	s.app.ping(t, "10.239.0.102")
 	s.app.addPermanent(t, "10.239.0.77")
 	path := labtest.TempFile(t, "arpfabric.yaml", onSidecar(""))
-	p := launch(t, s.app.Start, nil, "run", "--config", path)
+	p := startOn(t, s.app, path)
 	labtest.Eventually(t, "who has no binding is forgotten", func() bool {
 		known, err := labtest.Neighbors(s.app.Guest)
 		labtest.Must(t, err)
@@ -568,8 +599,8 @@ func TestSidecarIsStopped(t *testing.T) {
 				if s.stranger.hasSeen(forged) {
 					t.Error("a forged packet left")
 				}
-				if s.gateway.repliesFor("10.239.0.101", s.app.MAC) > 0 {
-					t.Error("app answered")
+				if answered := s.gateway.repliesFor("10.239.0.101", s.app.MAC) > 0; answered != kernelAnswers() {
+					t.Errorf("app answered: %t", answered)
 				}
 				p := launch(t, s.app.Start, nil, "release")
 				if code := p.wait(t); code != 0 {

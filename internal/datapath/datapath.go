@@ -62,7 +62,8 @@ type Datapath interface {
 
 	// Answers returns a Conn, opened by the first call, from which the requests can be read that the kernel has answered by
 	// itself, while Show(true) is in force. It returns nil if the kernel answers none. Read returns copies, perhaps not of
-	// all, with IsAnswered set. It returns an error if it cannot open the Conn.
+	// all, with IsAnswered set, and, without it, requests of a sidecar's guest that the kernel leaves to the fabric. It returns
+	// an error if it cannot open the Conn.
 	Answers() (wire.Conn, error)
 
 	// Program describes the program that handles frames by itself; nil if there is none. Any goroutine may call it.

@@ -136,8 +136,8 @@ func (f *Fabric) openDatapath() error {
 	return nil
 }
 
-// openAnswers opens the Conn of the requests that the datapath answers itself. It does nothing if it is open, or if the datapath
-// answers none.
+// openAnswers opens the Conn of the requests that the datapath answers itself, or leaves to the fabric after it has looked at
+// them. It does nothing if it is open, or if the datapath answers none.
 func (f *Fabric) openAnswers() error {
 	if f.answered != nil {
 		return nil

@@ -61,6 +61,7 @@ func (a *sidecarAttachment) plan(p *datapath.Plan) {
 		ARPOnly:   c.Guard == config.GuardARP,
 		PassIPv6:  c.Policy.PassIPv6,
 		RateLimit: c.RateLimit,
+		Network:   a.network.plan("", []string{a.eth.Name}, datapath.HandOver),
 	})
 }
 

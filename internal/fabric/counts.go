@@ -56,9 +56,9 @@ func GuestPorts(ports []PortCounts) map[string]int {
 // under the name of the interface that the host sends them by: the bridge, or a VLAN device on top of it. The requests
 // of a sidecar's guest are counted under the name of its interface, together with the requests of others for it.
 //
-// Only the kernel counts Refused and the reason RateLimited, for the ports of bridges. It counts by name since the
-// guard was installed, even if a port is deleted and made again. These counters are missing with a TAP, and if they
-// cannot be read.
+// Only the kernel counts Refused, for the ports of bridges, and the reason RateLimited, for these and where a program answers. It
+// counts by name since the guard was installed, even if a port is deleted and made again. These counters are missing with
+// a TAP, and if they cannot be read.
 func (f *Fabric) Counts() []PortCounts {
 	var all []PortCounts
 	ports := f.ports.Load().all()
@@ -72,6 +72,7 @@ func (f *Fabric) Counts() []PortCounts {
 		}
 		if known && counted[p] {
 			c.add(counters[p.link.Name])
+			c.KernelCounted = p.network.config().Attach.Kind != config.AttachSidecar // what its guard refuses is not counted
 		}
 		all = append(all, c)
 	}
@@ -103,7 +104,8 @@ func (f *Fabric) countedByKernel(ports []*port) map[*port]bool {
 	hasProgram := f.datapath.Program() != nil
 	for _, p := range ports {
 		attach := p.network.config().Attach
-		isSeen := attach.SeesPorts() || attach.Kind == config.AttachInterface && hasProgram
+		mayHaveProgram := attach.Kind == config.AttachInterface || attach.Kind == config.AttachSidecar
+		isSeen := attach.SeesPorts() || mayHaveProgram && hasProgram
 		if p.in.Kind == responder.GuestPort && isSeen {
 			counted[p] = true
 		}

@@ -183,9 +183,7 @@ func (h *hosts) refresh(ports []*port, s link.Snapshot) {
 	defer h.mu.Unlock()
 	h.devices = devicesOf(ports, s)
 	for _, p := range ports {
-		if p.network.config().Attach.Kind == config.AttachSidecar && p.network.guarded() {
-			h.takeOverNeighbors(p.link.Index)
-		}
+		h.takeOverGuest(p)
 	}
 	for e, mac := range h.entries {
 		owner, ok := ownerOf(e, h.devices.byIndex[e.ifindex])
@@ -199,8 +197,15 @@ func (h *hosts) refresh(ports []*port, s link.Snapshot) {
 	}
 }
 
-// takeOverNeighbors adds all learned entries of an interface to h.entries, so that refresh corrects them: a sidecar's
-// guest must not use what it learned before it was guarded.
+// takeOverGuest takes over the entries of a port if the host is the guest of a sidecar there: it must not use what it learned
+// before it was guarded, or by an older registry.
+func (h *hosts) takeOverGuest(p *port) {
+	if p.network.config().Attach.Kind == config.AttachSidecar && p.network.guarded() {
+		h.takeOverNeighbors(p.link.Index)
+	}
+}
+
+// takeOverNeighbors adds all learned entries of an interface to h.entries, so that refresh corrects them.
 func (h *hosts) takeOverNeighbors(ifindex int) {
 	maps.DeleteFunc(h.entries, func(e hostEntry, _ registry.MAC) bool { return e.ifindex == ifindex })
 	learned, err := h.neighbors.Learned(ifindex)
@@ -222,10 +227,13 @@ func ownerOf(e hostEntry, p *port) (registry.MAC, bool) {
 	return binding.MAC, ok && n.guarded()
 }
 
-// close deletes all entries, and closes the socket.
+// close deletes all entries, and closes the socket. The guest of a sidecar may have learned some from the datapath itself.
 func (h *hosts) close() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	for _, p := range h.devices.byIndex {
+		h.takeOverGuest(p)
+	}
 	for e := range h.entries {
 		h.forget(e)
 	}

@@ -11,8 +11,8 @@ import (
 	"github.com/cilium/ebpf/ringbuf"
 )
 
-// answers reads the requests that programs have answered from a ring buffer, which all programs of a Datapath share. It is a
-// [wire.Conn] that sends nothing.
+// answers reads the requests that programs have answered, and those of a sidecar's guest that they have not, from a ring
+// buffer, which all programs of a Datapath share. It is a [wire.Conn] that sends nothing.
 type answers struct {
 	ring, lost *ebpf.Map
 	reader     *ringbuf.Reader
@@ -48,15 +48,20 @@ func (a *answers) shared() map[string]*ebpf.Map {
 	return map[string]*ebpf.Map{guardMapShown: a.ring, guardMapLost: a.lost}
 }
 
-// Read implements [wire.Conn]. It returns one frame at a time: the program shows a thousand a second for each port at most.
+// Read implements [wire.Conn]. It returns one frame at a time: the program shows a thousand a second for each port at most, and
+// unanswered are those for addresses without a binding.
 func (a *answers) Read(batch []wire.Frame) (int, error) {
 	if err := a.reader.ReadInto(&a.record); err != nil {
 		return 0, err
 	}
-	// The layout is that of struct answered: the ifindex, the length of the frame, and its first bytes.
+	// The layout is that of struct request: the ifindex, the length of the frame, flags, and its first bytes.
 	sample := a.record.RawSample
-	length := min(int(binary.NativeEndian.Uint32(sample[4:])), len(guardAnswered{}.Frame))
-	batch[0] = wire.Frame{Port: int(binary.NativeEndian.Uint32(sample)), Data: sample[8 : 8+length], IsAnswered: true}
+	length := min(int(binary.NativeEndian.Uint32(sample[4:])), len(guardRequest{}.Frame))
+	flags := guardRequestFlag(binary.NativeEndian.Uint32(sample[8:]))
+	batch[0] = wire.Frame{
+		Port: int(binary.NativeEndian.Uint32(sample)), Data: sample[12 : 12+length],
+		IsAnswered: flags&guardRequestFlagIS_ANSWERED != 0, FromHost: flags&guardRequestFlagIS_OWN != 0,
+	}
 	return 1, nil
 }
 

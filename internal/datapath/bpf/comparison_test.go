@@ -24,6 +24,9 @@ type comparison struct {
 
 	network   datapath.Network
 	responder *responder.Responder
+
+	// sidecarMAC, unless zero, is the MAC of the ports, which are the interfaces of sidecars.
+	sidecarMAC registry.MAC
 }
 
 func newComparison(t *testing.T) *comparison {
@@ -52,17 +55,26 @@ func (c *comparison) begin(name string, r *registry.Registry, policy responder.P
 	if b, ok := r.Lookup(policy.Gateway); ok {
 		n.Gateway = b.MAC
 	}
-	c.network, c.responder = n, responder.New(r, policy)
+	c.network, c.responder, c.sidecarMAC = n, responder.New(r, policy), registry.MAC{}
 }
 
-// write brings the maps of the program to the network, on guest ports or on interfaces without a guard.
+// write brings the maps of the program to the network, on guest ports, or on interfaces without a guard or of sidecars.
 func (c *comparison) write(t *testing.T, onInterfaces bool) {
 	t.Helper()
 	plan := datapath.Plan{Networks: []datapath.Network{c.network}}
-	if onInterfaces {
+	switch {
+	case onInterfaces:
 		plan = datapath.Plan{Interfaces: []datapath.Interface{{Network: c.network}}}
+	case c.sidecarMAC != registry.MAC{}:
+		plan = datapath.Plan{Sidecars: []datapath.Sidecar{{Network: c.network}}}
 	}
 	want := c.datapath.contentsOf(plan, c.links, always(""))
+	for index, port := range want.ports {
+		if want.isSidecar(int(index)) {
+			port.Source = c.sidecarMAC
+			want.ports[index] = port
+		}
+	}
 	labtest.Must(t, c.program.write(c.written, want, c.datapath.ports))
 	c.written = want
 }
@@ -73,7 +85,11 @@ func (c *comparison) check(t *testing.T, in responder.Ingress, frame []byte) (re
 	port, _ := c.links.Find(in.Port)
 	var out [responder.MaxReplyLen]byte
 	want := c.responder.Decide(in, frame, out[:])
-	got := run(t, c.program, port.Index, frame)
+	program := c.program.Arpfabric
+	if in.Kind == responder.Host {
+		program = c.program.OwnRequests
+	}
+	got := run(t, program, port.Index, frame)
 	if !got.isHandled {
 		if c.mustHandle(in, frame, want) {
 			t.Errorf("the program leaves %x, from %s, to the fabric, which decides %s", frame, in.Port, want.Reason)
@@ -91,6 +107,8 @@ func (c *comparison) check(t *testing.T, in responder.Ingress, frame []byte) (re
 		t.Errorf("%x from %s is sent to %s", frame, in.Port, c.nameOf(got.to))
 	case want.Action == responder.Pass && c.nameOf(got.to) == in.Port:
 		t.Errorf("%x is sent back to %s", frame, in.Port)
+	case in.Kind == responder.Host && registry.MAC(frame[6:12]) != c.sidecarMAC:
+		t.Errorf("%x is answered to %s, which is not from there", frame, in.Port)
 	case in.AllowList && showsSender(want.Reason) && !c.isAt(registry.MAC(frame[6:12]), in):
 		t.Errorf("the program handles %x from %s, which shows the fabric where its sender is", frame, in.Port)
 	}
@@ -122,6 +140,9 @@ func (c *comparison) isAt(mac registry.MAC, in responder.Ingress) bool {
 // mustHandle reports whether the program has all that it needs: the sender is the owner of its address and, if there is a
 // guard, is located at the port, and the receiver is the owner of its address and is located elsewhere.
 func (c *comparison) mustHandle(in responder.Ingress, frame []byte, v responder.Verdict) bool {
+	if in.Kind == responder.Host && registry.MAC(frame[6:12]) != c.sidecarMAC {
+		return false
+	}
 	if v.Reason == responder.ConflictProbe || v.Reason == responder.SelfProbe && v.Action == responder.Reply {
 		return true
 	}
@@ -184,24 +205,28 @@ type result struct {
 }
 
 // The layout of struct __sk_buff (linux/bpf.h), in bytes.
-const contextLen, contextIfindex, contextCB = 192, 40, 48
+const contextLen, contextPriority, contextIfindex, contextCB = 192, 32, 40, 48
 
 // The program's results (linux/pkt_cls.h).
 const goOn, shot, redirect = ^uint32(0), 2, 7
 
-func run(t *testing.T, p *program, index int, frame []byte) result {
+// run runs a program on a frame from a port, or from the guest whose interface the port is.
+func run(t *testing.T, p *ebpf.Program, index int, frame []byte) result {
 	t.Helper()
 	in, out := make([]byte, contextLen), make([]byte, contextLen)
 	binary.NativeEndian.PutUint32(in[contextIfindex:], uint32(index))
+	binary.NativeEndian.PutUint32(in[contextPriority:], uint32(index))
 	options := ebpf.RunOptions{Data: frame, DataOut: make([]byte, len(frame)+256), Context: in, ContextOut: out}
-	code, err := p.Arpfabric.Run(&options)
+	code, err := p.Run(&options)
 	if err != nil {
 		t.Fatalf("running the program on %x: %v", frame, err)
 	}
 	r := result{
-		isHandled: code != goOn, reason: responder.Reason(binary.NativeEndian.Uint32(out[contextCB:])),
-		to: int(binary.NativeEndian.Uint32(out[contextCB+4:])), frame: options.DataOut,
+		reason: responder.Reason(binary.NativeEndian.Uint32(out[contextCB:])),
+		to:     int(binary.NativeEndian.Uint32(out[contextCB+4:])), frame: options.DataOut,
 	}
+	isTold := code == shot && r.reason == 0 // to the fabric, which decides
+	r.isHandled = code != goOn && !isTold
 	if r.isHandled && code != redirect && (code != shot || r.reason != responder.RateLimited) {
 		t.Fatalf("the program returns %d for %x", code, frame)
 	}

@@ -54,7 +54,10 @@ func (d *Datapath) contentsOf(p datapath.Plan, s link.Snapshot, around detour) c
 		registries: map[uint32]*registry.Registry{},
 	}
 	for _, i := range p.Interfaces {
-		d.addInterface(&c, i.Network, s)
+		d.addInterface(&c, i.Network, s, guardPortFlagHAS_HOST)
+	}
+	for _, sidecar := range p.Sidecars {
+		d.addSidecar(&c, sidecar, s)
 	}
 	for _, n := range p.Networks {
 		if !isAnswered(n) {
@@ -80,13 +83,13 @@ func (d *Datapath) contentsOf(p datapath.Plan, s link.Snapshot, around detour) c
 }
 
 // addInterface adds a network on an interface.
-func (d *Datapath) addInterface(c *contents, n datapath.Network, s link.Snapshot) {
-	n.AllowList = datapath.AllowAll // nothing is guarded there, so guests have no location
+func (d *Datapath) addInterface(c *contents, n datapath.Network, s link.Snapshot, flags guardPortFlag) {
+	n.AllowList = datapath.AllowAll // guests on one segment have no location
 	number := d.add(c, n)
 	for _, name := range n.Guests {
 		if l, ok := s.Find(name); ok {
 			port := d.portOf(n, name, number, false)
-			port.Flags |= guardPortFlagHAS_HOST
+			port.Flags |= flags
 			copy(port.Source[:], l.MAC) // or else a switch would find the owners here
 			c.ports[uint32(l.Index)] = port
 		}

@@ -54,23 +54,29 @@ func New(beneath datapath.Datapath) *Datapath {
 // Remove removes the programs that any process or version has left. It is no error if there are none.
 func Remove() error {
 	found, err := places()
-	return errors.Join(err, detachAll(nil, found))
+	return errors.Join(err, detachAll(nil, found), detachOwnRequests())
 }
 
 // Apply implements [datapath.Datapath]. The programs come first, because they take less time than the datapath beneath, and
-// handle only what is allowed. If they fail, Apply goes on without them.
+// handle only what is allowed. If they fail, Apply goes on without them. A sidecar's guard stops handing requests to the program
+// before the program goes, so that none is lost.
 func (d *Datapath) Apply(p datapath.Plan, s link.Snapshot) error {
 	if d.isFirst {
 		d.isFirst = false
 		d.found = isAnyAttached()
 	}
 	d.plan, d.links = p, s
+	if d.losesSidecars(p) {
+		if err := d.Datapath.Apply(p, s); err != nil {
+			return err
+		}
+	}
 	failure := d.accelerate(p, s)
 	d.setFailure(failure)
 	if failure != nil {
 		return errors.Join(d.takeOff(), d.Datapath.Apply(p, s))
 	}
-	return d.Datapath.Apply(p, s)
+	return d.Datapath.Apply(d.forBeneath(p), s)
 }
 
 // accelerate brings the maps in line with a plan, and attaches the program to the ports.
@@ -90,7 +96,7 @@ func (d *Datapath) accelerate(p datapath.Plan, s link.Snapshot) error {
 	}
 	settled := d.settled(want.ports)
 	d.followInterfaces(socketsOf(p, s))
-	d.refused = attachAll(d.program.Arpfabric, d.programID(), settled, found)
+	d.refused = attachAll(d.program.Arpfabric, idOf(d.program.Arpfabric), settled, found)
 	for index := range settled {
 		if err := d.filterSocket(index); err != nil {
 			return err
@@ -99,7 +105,7 @@ func (d *Datapath) accelerate(p datapath.Plan, s link.Snapshot) error {
 	if len(d.refused) > 0 && len(d.refused) == len(settled) {
 		return errors.Join(slices.Collect(maps.Values(d.refused))...)
 	}
-	if err := detachAll(want.ports, found); err != nil {
+	if err := errors.Join(d.followSidecars(want), detachAll(want.ports, found)); err != nil {
 		return err
 	}
 	d.setRunning(want, s)
@@ -208,19 +214,26 @@ func (d *Datapath) Remove() error {
 	return errors.Join(d.takeOff(), d.Datapath.Remove())
 }
 
-const part = "eBPF programs at tc ingress"
+const part = "eBPF programs at tc"
 
-// Parts implements [datapath.Datapath].
-func (d *Datapath) Parts() []string {
-	parts := d.Datapath.Parts()
+// withPrograms adds the programs to the parts of a guard, if there are any.
+func withPrograms(parts []string) []string {
 	if isAnyAttached() {
 		parts = append(parts, part)
 	}
 	return parts
 }
 
+// Parts implements [datapath.Datapath].
+func (d *Datapath) Parts() []string {
+	return withPrograms(d.Datapath.Parts())
+}
+
 // isAnyAttached reports whether a program of this package, of any process or version, is attached to a port.
 func isAnyAttached() bool {
+	if at, err := ownRequestsPlace(); err == nil && at.own != nil {
+		return true
+	}
 	found, err := places()
 	if err != nil {
 		return false
@@ -250,7 +263,10 @@ func (d *Datapath) Intact(quick bool) []string {
 		d.setFailure(err)
 		return append(changed, part)
 	}
-	id := d.programID()
+	if d.have.hasSidecars() && d.refused[loopback] == nil && !d.answersGuests() {
+		return append(changed, part)
+	}
+	id := idOf(d.program.Arpfabric)
 	for index := range d.have.ports {
 		if _, isNew := d.joined[index]; isNew || d.refused[index] != nil || found[index].has(id) {
 			continue
@@ -273,12 +289,9 @@ func (d *Datapath) followOthers(found map[uint32]place) error {
 	return nil
 }
 
-// programID returns the number that the kernel has given to the program, or 0 if there is none.
-func (d *Datapath) programID() ebpf.ProgramID {
-	if d.program == nil {
-		return 0
-	}
-	info, err := d.program.Arpfabric.Info()
+// idOf returns the number that the kernel has given to a program, or 0 if it can't find out.
+func idOf(p *ebpf.Program) ebpf.ProgramID {
+	info, err := p.Info()
 	if err != nil {
 		return 0
 	}

@@ -92,6 +92,9 @@ func newCase(t *testing.T, both *comparison, rng *rand.Rand) *differentialCase {
 		c.network.Host = []registry.MAC{c.mac()}
 	}
 	c.onInterfaces = c.oneIn(6)
+	if !c.onInterfaces && c.oneIn(5) {
+		c.sidecarMAC = c.mac()
+	}
 	for _, port := range append(guestPorts, uplinks...) {
 		for range 3 {
 			if mac := c.mac(); r.MaySend(mac, port) {
@@ -226,12 +229,18 @@ func (c *differentialCase) choosePort(frame []byte) responder.Ingress {
 	if at := c.network.Locations[registry.MAC(frame[6:12])]; slices.Contains(guestPorts, at.Port) && !c.oneIn(4) {
 		name = at.Port
 	}
-	in := responder.Ingress{Port: name, AllowList: !c.onInterfaces}
+	isSidecar := c.sidecarMAC != registry.MAC{}
+	in := responder.Ingress{Port: name, AllowList: !c.onInterfaces && !isSidecar}
 	if len(c.network.Host) > 0 {
 		in.HostMAC = c.network.Host[0]
 	}
-	if c.onInterfaces {
+	switch {
+	case c.onInterfaces:
 		in.Source = c.macOf(name)
+	case isSidecar && c.oneIn(2):
+		in.Kind = responder.Host
+	case isSidecar:
+		in.Owner = c.sidecarMAC
 	}
 	return in
 }

@@ -100,14 +100,14 @@ func TestLongFrames(t *testing.T) {
 // Without a fabric, nobody notices that a port leaves the bridge, or is isolated.
 func TestForwardsAsLongAsChecked(t *testing.T) {
 	p := newPair(t, appsBinding)
-	if got := run(t, p.program, p.port, datagram(p.app, p.db)); got.reason != responder.Admitted {
+	if got := run(t, p.program.Arpfabric, p.port, datagram(p.app, p.db)); got.reason != responder.Admitted {
 		t.Errorf("at first: %+v", got)
 	}
 	labtest.Must(t, p.forwardFor(-1))
-	if got := run(t, p.program, p.port, datagram(p.app, p.db)); got.isHandled {
+	if got := run(t, p.program.Arpfabric, p.port, datagram(p.app, p.db)); got.isHandled {
 		t.Errorf("after the time: %+v", got)
 	}
-	if got := run(t, p.program, p.port, lab.Request(p.app.MAC[:], p.app.First, p.db.First).Frame()); got.reason != responder.Answered {
+	if got := run(t, p.program.Arpfabric, p.port, lab.Request(p.app.MAC[:], p.app.First, p.db.First).Frame()); got.reason != responder.Answered {
 		t.Errorf("a request after the time: %+v", got)
 	}
 }
@@ -118,7 +118,7 @@ func TestManyPortNames(t *testing.T) {
 	app := appsBinding
 	app.Port = "elsewhere"
 	p := newPair(t, app)
-	if got := run(t, p.program, p.port, lab.Request(p.app.MAC[:], p.app.First, p.db.First).Frame()); got.isHandled {
+	if got := run(t, p.program.Arpfabric, p.port, lab.Request(p.app.MAC[:], p.app.First, p.db.First).Frame()); got.isHandled {
 		t.Errorf("the request of a spoofer: %+v", got)
 	}
 }
@@ -219,7 +219,7 @@ func TestNewPortWaits(t *testing.T) {
 		l, _ := links.Find(port)
 		found, err := places()
 		labtest.Must(t, err)
-		return found[uint32(l.Index)].has(d.programID())
+		return found[uint32(l.Index)].has(idOf(d.program.Arpfabric))
 	}
 	for _, settling := range []time.Duration{time.Hour, 0} {
 		d.settling = settling
@@ -247,7 +247,7 @@ func TestPortRefused(t *testing.T) {
 	labtest.Must(t, err)
 	for i, has := range []bool{true, false} {
 		l, _ := links.Find(guestPorts[i])
-		if found[uint32(l.Index)].has(d.programID()) != has {
+		if found[uint32(l.Index)].has(idOf(d.program.Arpfabric)) != has {
 			t.Errorf("%s has the program: %t", l.Name, !has)
 		}
 	}

@@ -33,11 +33,11 @@ func TestGrows(t *testing.T) {
 		}
 		found, err := places()
 		labtest.Must(t, err)
-		if at := found[uint32(port.Index)]; at.hasOthers || !at.has(d.programID()) {
+		if at := found[uint32(port.Index)]; at.hasOthers || !at.has(idOf(d.program.Arpfabric)) {
 			t.Errorf("%+v: the port has %+v", size, at)
 		}
 		first, last := registrytest.Addr(registrytest.FirstIP), registrytest.Addr(registrytest.FirstIP+size.bindings*size.width-1)
-		got := run(t, d.program, port.Index, lab.Request(app[:], first, last).Frame())
+		got := run(t, d.program.Arpfabric, port.Index, lab.Request(app[:], first, last).Frame())
 		if !got.isHandled || got.reason != responder.Answered || registry.MAC(got.frame[6:12]) != registrytest.MACOf(size.bindings-1) {
 			t.Errorf("%+v: a request for the last address: %+v", size, got)
 		}

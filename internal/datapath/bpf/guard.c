@@ -39,6 +39,7 @@ enum port_flag {
 	LOCATES           = 1 << 2, // the fabric wants the frames of MACs that it has not located at the port
 	DROPS_SELF_PROBES = 1 << 3, // policy self_probe: drop
 	HAS_HOST          = 1 << 4, // the host's own stack takes part, too: only what is answered counts for the rate limit
+	IS_SIDECAR        = 1 << 5, // the host is the guest: others are answered only for the addresses of source, and it for all
 };
 
 struct port {
@@ -46,13 +47,14 @@ struct port {
 	__u32 number;   // stands for the port's name in struct owner
 	enum port_flag flags;
 	__u32 interval; // nanoseconds for each frame of ARP at the rate limit; 0 for no limit
-	__u8  source[ETH_ALEN]; // Ethernet source of answers; zero for the owner's MAC
+	__u8  source[ETH_ALEN]; // Ethernet source of answers to others; zero for the owner's MAC
 	__u16 unused;
 };
 
 // How much of a limit is used, as a time (the theoretical arrival time of ATM's generic cell rate algorithm).
 struct limit {
 	__u64 arp;
+	__u64 own; // requests of a sidecar's guest
 	__u64 shown;
 };
 
@@ -94,10 +96,16 @@ struct counters {
 	__u64 frames[NUM_REASONS]; // by reason
 };
 
-// A request that the program has answered, for the fabric to show.
-struct answered {
+enum request_flag {
+	IS_ANSWERED = 1 << 0, // the fabric only shows it
+	IS_OWN      = 1 << 1, // the sidecar's guest has sent it
+};
+
+// A request that the fabric gets to see.
+struct request {
 	__u32 port; // ifindex
 	__u32 length; // of the whole frame, in bytes
+	enum request_flag flags;
 	__u8 frame[64];
 };
 
@@ -165,7 +173,7 @@ struct {
 	__uint(max_entries, 1 << 20);
 } shown SEC(".maps");
 
-// How many answered requests found no room in the ring buffer.
+// How many requests found no room in the ring buffer.
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
@@ -298,53 +306,60 @@ ALWAYS_INLINE int is_over(__u64 *used, __u32 interval)
 	return 0;
 }
 
-ALWAYS_INLINE int is_rate_limited(const struct port *port, __u32 ifindex)
+ALWAYS_INLINE int is_rate_limited(const struct port *port, __u32 ifindex, int is_own)
 {
 	if (!port->interval)
 		return 0;
 	struct limit *limit = bpf_map_lookup_elem(&limits, &ifindex);
-	return limit && is_over(&limit->arp, port->interval);
+	return limit && is_over(is_own ? &limit->own : &limit->arp, port->interval);
 }
 
 // Not inlined, so that the object describes the types of its parameters.
-static __attribute__((noinline)) void fill(struct answered *a, struct __sk_buff *skb)
+static __attribute__((noinline)) void fill(struct request *r, struct __sk_buff *skb)
 {
-	a->port = skb->ifindex;
-	a->length = skb->len;
-	if (bpf_skb_load_bytes(skb, 0, a->frame, sizeof(a->frame)) < 0)
-		bpf_skb_load_bytes(skb, 0, a->frame, sizeof(struct frame));
+	r->length = skb->len;
+	if (bpf_skb_load_bytes(skb, 0, r->frame, sizeof(r->frame)) < 0)
+		bpf_skb_load_bytes(skb, 0, r->frame, sizeof(struct frame));
 }
 
-// Copies the request to the ring buffer, up to a thousand a second for each port.
-ALWAYS_INLINE void show(struct __sk_buff *skb)
+// Copies the request to the ring buffer.
+ALWAYS_INLINE void tell(struct __sk_buff *skb, __u32 ifindex, enum request_flag flags)
 {
-	__u32 ifindex = skb->ifindex;
-	struct limit *limit = bpf_map_lookup_elem(&limits, &ifindex);
-	if (!limit || is_over(&limit->shown, 1000000))
-		return;
-	struct answered *a = bpf_ringbuf_reserve(&shown, sizeof(*a), 0);
-	if (!a) {
+	struct request *r = bpf_ringbuf_reserve(&shown, sizeof(*r), 0);
+	if (!r) {
 		__u32 zero = 0;
 		__u64 *count = bpf_map_lookup_elem(&lost, &zero);
 		if (count)
 			*count += 1;
 		return;
 	}
-	fill(a, skb);
-	bpf_ringbuf_submit(a, 0);
+	r->port = ifindex;
+	r->flags = flags;
+	fill(r, skb);
+	bpf_ringbuf_submit(r, 0);
+}
+
+// Tells an answered request if anybody watches, up to a thousand a second for each port.
+ALWAYS_INLINE void show(struct __sk_buff *skb, __u32 ifindex, enum request_flag flags)
+{
+	if (!is_watched)
+		return;
+	struct limit *limit = bpf_map_lookup_elem(&limits, &ifindex);
+	if (limit && !is_over(&limit->shown, 1000000))
+		tell(skb, ifindex, flags | IS_ANSWERED);
 }
 
 // Records the verdict, also where a test reads it: in the frame's control block.
-ALWAYS_INLINE void handle(struct __sk_buff *skb, enum reason reason)
+ALWAYS_INLINE void handle(struct __sk_buff *skb, __u32 ifindex, enum reason reason)
 {
-	__u32 ifindex = skb->ifindex;
 	struct counters *counters = bpf_map_lookup_elem(&counts, &ifindex);
 	if (counters)
 		counters->frames[reason] += 1;
 	skb->cb[0] = reason;
 }
 
-ALWAYS_INLINE int answer(struct __sk_buff *skb, const struct port *port, const struct frame *request, const __u8 *owner)
+// Writes the answer to a request over it.
+ALWAYS_INLINE int write_answer(struct __sk_buff *skb, const struct frame *request, const __u8 *owner, const __u8 *source)
 {
 	struct reply reply = {
 		.type = bpf_htons(ETH_P_ARP),
@@ -359,14 +374,15 @@ ALWAYS_INLINE int answer(struct __sk_buff *skb, const struct port *port, const s
 		},
 	};
 	__builtin_memcpy(reply.destination, request->source, ETH_ALEN);
-	__builtin_memcpy(reply.source, is_unicast(port->source) ? port->source : owner, ETH_ALEN);
+	__builtin_memcpy(reply.source, source, ETH_ALEN);
 	__builtin_memcpy(reply.arp.sender_mac, owner, ETH_ALEN);
 	__builtin_memcpy(reply.arp.target_mac, request->arp.sender_mac, ETH_ALEN);
-	if (skb->len != sizeof(reply) && bpf_skb_change_tail(skb, sizeof(reply), 0) < 0)
-		return TC_ACT_SHOT;
-	if (bpf_skb_store_bytes(skb, 0, &reply, sizeof(reply), 0) < 0)
-		return TC_ACT_SHOT;
-	return bpf_redirect(skb->ifindex, 0);
+	if (skb->len != sizeof(reply)) {
+		int err = bpf_skb_change_tail(skb, sizeof(reply), 0);
+		if (err < 0)
+			return err;
+	}
+	return bpf_skb_store_bytes(skb, 0, &reply, sizeof(reply), 0);
 }
 
 ALWAYS_INLINE int is_left_to_host(const struct port *port, __be32 ip)
@@ -402,33 +418,39 @@ ALWAYS_INLINE struct owner *owner_to_answer(const struct port *port, const struc
 	return owner;
 }
 
-ALWAYS_INLINE int drop_over_rate(struct __sk_buff *skb, const struct port *port)
+ALWAYS_INLINE int drop_over_rate(struct __sk_buff *skb, const struct port *port, __u32 ifindex, int is_own)
 {
-	if (!is_rate_limited(port, skb->ifindex))
+	if (!is_rate_limited(port, ifindex, is_own))
 		return 0;
-	handle(skb, RATE_LIMITED);
+	handle(skb, ifindex, RATE_LIMITED);
 	return 1;
+}
+
+ALWAYS_INLINE enum reason reason_to_answer(const struct arp *arp, const struct owner *owner)
+{
+	if (arp->sender_ip)
+		return ANSWERED;
+	return is_same(owner->mac, arp->sender_mac) ? SELF_PROBE : CONFLICT_PROBE;
 }
 
 ALWAYS_INLINE int decide_arp(struct __sk_buff *skb, const struct port *port, const struct frame *f)
 {
 	const struct arp *arp = &f->arp;
+	__u32 ifindex = skb->ifindex;
 	if (!(port->flags & ANSWERS) || !is_request(arp))
 		return GO_ON;
-	if (!(port->flags & HAS_HOST) && drop_over_rate(skb, port))
+	if (!(port->flags & HAS_HOST) && drop_over_rate(skb, port, ifindex, 0))
 		return TC_ACT_SHOT;
-	struct owner *owner = owner_to_answer(port, f, skb->ifindex);
-	if (!owner)
+	struct owner *owner = owner_to_answer(port, f, ifindex);
+	if (!owner || (port->flags & IS_SIDECAR && !is_same(owner->mac, port->source)))
 		return GO_ON;
-	if (port->flags & HAS_HOST && drop_over_rate(skb, port))
+	if (port->flags & HAS_HOST && drop_over_rate(skb, port, ifindex, 0))
 		return TC_ACT_SHOT;
-	enum reason reason = ANSWERED;
-	if (!arp->sender_ip)
-		reason = is_same(owner->mac, arp->sender_mac) ? SELF_PROBE : CONFLICT_PROBE;
-	handle(skb, reason);
-	if (is_watched)
-		show(skb);
-	return answer(skb, port, f, owner->mac);
+	handle(skb, ifindex, reason_to_answer(arp, owner));
+	show(skb, ifindex, 0);
+	if (write_answer(skb, f, owner->mac, is_unicast(port->source) ? port->source : owner->mac) < 0)
+		return TC_ACT_SHOT;
+	return bpf_redirect(ifindex, 0);
 }
 
 // Whether the packet is for a DHCP server or client. The fabric's rules look into these.
@@ -469,7 +491,7 @@ ALWAYS_INLINE int decide_ip(struct __sk_buff *skb, const struct port *port, cons
 		if (!owner || !is_same(owner->mac, f->destination))
 			return GO_ON;
 	}
-	handle(skb, ADMITTED);
+	handle(skb, skb->ifindex, ADMITTED);
 	skb->cb[1] = to->port;
 	return bpf_redirect(to->port, 0);
 }
@@ -512,7 +534,7 @@ ALWAYS_INLINE int decide(struct __sk_buff *skb, __u32 checksum_place)
 	struct frame frame = {}; // so that a short frame has no EtherType
 	int is_short = bpf_skb_load_bytes(skb, 0, &frame, sizeof(frame)) < 0;
 	if (checksum_place != NOWHERE && is_misplaced(skb, port, &frame, checksum_place)) {
-		handle(skb, MISPLACED_CHECKSUM);
+		handle(skb, ifindex, MISPLACED_CHECKSUM);
 		return TC_ACT_SHOT;
 	}
 	// A tag is never in the frame's bytes alone: then it is the EtherType.
@@ -536,6 +558,35 @@ SEC("tc")
 int arpfabric_plain(struct __sk_buff *skb)
 {
 	return decide(skb, NOWHERE);
+}
+
+// The program at tc egress of the loopback interface, for the requests of sidecars' guests. At the egress of their own interfaces
+// it would miss some: those that a packet socket sends past the queues. nftables sees all, drops each, and sends a copy here,
+// whose priority is the ifindex of the guest's interface. The answer enters there, and keeps the copy's mark, by which nftables
+// admits it. It must not go to the egress of an interface: what tc sends from egress to egress skips nftables.
+SEC("tc")
+int own_requests(struct __sk_buff *skb)
+{
+	__u32 ifindex = skb->priority;
+	struct port *port = bpf_map_lookup_elem(&ports, &ifindex);
+	struct frame f;
+	if (!port || !(port->flags & IS_SIDECAR) || skb->vlan_present || bpf_skb_load_bytes(skb, 0, &f, sizeof(f)) < 0)
+		return GO_ON;
+	// A program of the namespace can send other frames here. They go nowhere.
+	if (f.type != bpf_htons(ETH_P_ARP) || !is_request(&f.arp) || !is_same(f.source, port->source))
+		return GO_ON;
+	if (drop_over_rate(skb, port, ifindex, 1))
+		return TC_ACT_SHOT;
+	struct owner *owner = owner_to_answer(port, &f, ifindex);
+	if (!owner) {
+		tell(skb, ifindex, IS_OWN);
+		return TC_ACT_SHOT;
+	}
+	handle(skb, ifindex, reason_to_answer(&f.arp, owner));
+	show(skb, ifindex, IS_OWN);
+	if (write_answer(skb, &f, owner->mac, owner->mac) < 0)
+		return TC_ACT_SHOT;
+	return bpf_redirect(ifindex, BPF_F_INGRESS);
 }
 
 // Whether a receiver may take a frame for ARP: plain, behind LLC/SNAP, or behind a second VLAN tag. The kernel has removed the

@@ -19,13 +19,6 @@ type guardAddress struct {
 	Ip      uint32
 }
 
-type guardAnswered struct {
-	_      structs.HostLayout
-	Port   uint32
-	Length uint32
-	Frame  [64]uint8
-}
-
 type guardCounters struct {
 	_      structs.HostLayout
 	Frames [77]uint64
@@ -41,6 +34,7 @@ type guardGuest struct {
 type guardLimit struct {
 	_     structs.HostLayout
 	Arp   uint64
+	Own   uint64
 	Shown uint64
 }
 
@@ -83,6 +77,7 @@ const (
 	guardPortFlagLOCATES           guardPortFlag = 4
 	guardPortFlagDROPS_SELF_PROBES guardPortFlag = 8
 	guardPortFlagHAS_HOST          guardPortFlag = 16
+	guardPortFlagIS_SIDECAR        guardPortFlag = 32
 )
 
 type guardPrefix struct {
@@ -91,6 +86,21 @@ type guardPrefix struct {
 	Network uint32
 	Ip      uint32
 }
+
+type guardRequest struct {
+	_      structs.HostLayout
+	Port   uint32
+	Length uint32
+	Flags  guardRequestFlag
+	Frame  [64]uint8
+}
+
+type guardRequestFlag uint32
+
+const (
+	guardRequestFlagIS_ANSWERED guardRequestFlag = 1
+	guardRequestFlagIS_OWN      guardRequestFlag = 2
+)
 
 // Names of all BPF objects in the ELF.
 //
@@ -107,6 +117,7 @@ const (
 	guardMapShown           = "shown"
 	guardProgArpfabric      = "arpfabric"
 	guardProgArpfabricPlain = "arpfabric_plain"
+	guardProgOwnRequests    = "own_requests"
 	guardProgUnanswered     = "unanswered"
 	guardVarForwardsUntil   = "forwards_until"
 	guardVarIsWatched       = "is_watched"
@@ -156,6 +167,7 @@ type guardSpecs struct {
 type guardProgramSpecs struct {
 	Arpfabric      *ebpf.ProgramSpec `ebpf:"arpfabric"`
 	ArpfabricPlain *ebpf.ProgramSpec `ebpf:"arpfabric_plain"`
+	OwnRequests    *ebpf.ProgramSpec `ebpf:"own_requests"`
 	Unanswered     *ebpf.ProgramSpec `ebpf:"unanswered"`
 }
 
@@ -241,6 +253,7 @@ type guardVariables struct {
 type guardPrograms struct {
 	Arpfabric      *ebpf.Program `ebpf:"arpfabric"`
 	ArpfabricPlain *ebpf.Program `ebpf:"arpfabric_plain"`
+	OwnRequests    *ebpf.Program `ebpf:"own_requests"`
 	Unanswered     *ebpf.Program `ebpf:"unanswered"`
 }
 
@@ -248,6 +261,7 @@ func (p *guardPrograms) Close() error {
 	return _GuardClose(
 		p.Arpfabric,
 		p.ArpfabricPlain,
+		p.OwnRequests,
 		p.Unanswered,
 	)
 }

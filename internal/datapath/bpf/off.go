@@ -32,9 +32,5 @@ func (o *off) Remove() error { return errors.Join(Remove(), o.Datapath.Remove())
 
 // Parts implements [datapath.Datapath].
 func (o *off) Parts() []string {
-	parts := o.Datapath.Parts()
-	if isAnyAttached() {
-		parts = append(parts, part)
-	}
-	return parts
+	return withPrograms(o.Datapath.Parts())
 }

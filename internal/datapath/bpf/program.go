@@ -12,15 +12,16 @@ import (
 // A program is one load of the eBPF programs, with their maps. The maps can't grow: a plan that needs larger ones gets
 // another program, which replaces this one at every port.
 type program struct {
-	Arpfabric  *ebpf.Program `ebpf:"arpfabric"`
-	Unanswered *ebpf.Program `ebpf:"unanswered"`
+	Arpfabric   *ebpf.Program `ebpf:"arpfabric"`
+	OwnRequests *ebpf.Program `ebpf:"own_requests"`
+	Unanswered  *ebpf.Program `ebpf:"unanswered"`
 	guardMaps
 	guardVariables
 }
 
 // Close closes the programs and their maps. They stay in the kernel as long as they are attached.
 func (p *program) Close() error {
-	return errors.Join(p.Arpfabric.Close(), p.Unanswered.Close(), p.guardMaps.Close())
+	return errors.Join(p.Arpfabric.Close(), p.OwnRequests.Close(), p.Unanswered.Close(), p.guardMaps.Close())
 }
 
 // seesChecksums reports whether the kernel tells programs where it writes checksums: Linux 6.2 and later, with

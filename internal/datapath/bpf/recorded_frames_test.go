@@ -55,6 +55,8 @@ func TestDecidesRecordedFramesAsResponder(t *testing.T) {
 type setting struct {
 	isGuarded   bool // the allow-list is in force, too
 	onInterface bool // not on a bridge
+	asksSidecar bool // on the interface of a sidecar, whose address it asks for
+	ofSidecar   bool // from the guest of a sidecar
 	sender      location
 	receiver    location
 }
@@ -75,6 +77,8 @@ var settings = []setting{
 	{isGuarded: true},
 	{},
 	{onInterface: true},
+	{asksSidecar: true},
+	{ofSidecar: true},
 }
 
 // unnamed is the port of the frames whose test names none.
@@ -92,8 +96,6 @@ func whyLeftOut(c decisiontest.Case) string {
 		return "only uplinks and the host's bridge are trunks"
 	case in.CarriesHost:
 		return "the host sends by a TAP in a bridge, where there is no program"
-	case in.Owner != registry.MAC{}:
-		return "only sidecars answer for one MAC, and these have no program"
 	case len(c.Frame) < shortest(c.Frame) || len(c.Frame) > longest:
 		return "the kernel does not test programs with so few or so many bytes"
 	}
@@ -122,12 +124,19 @@ func shortest(frame []byte) int {
 func (c *comparison) enter(t *testing.T, s setting, recorded decisiontest.Case) responder.Ingress {
 	t.Helper()
 	in := recorded.In
-	in.AllowList, in.Source = s.isGuarded, registry.MAC{}
+	in.AllowList, in.Source, in.Owner = s.isGuarded, registry.MAC{}, registry.MAC{}
 	if in.Port == "" {
 		in.Port = unnamed
 	}
-	if s.onInterface {
+	c.sidecarMAC = registry.MAC{}
+	switch {
+	case s.onInterface:
 		in.Source = c.macOf(in.Port)
+	case s.asksSidecar:
+		asked, _ := c.network.Registry.Lookup(responder.SenderIdentityOf(recorded.Frame).Target)
+		c.sidecarMAC, in.Owner = asked.MAC, asked.MAC
+	case s.ofSidecar:
+		c.sidecarMAC, in.Kind = registry.MAC(recorded.Frame[6:12]), responder.Host
 	}
 	n := &c.network
 	n.AllowList, n.Host, n.RateLimit = datapath.AllowAll, nil, 0
@@ -164,5 +173,5 @@ func (c *comparison) locate(mac registry.MAC, at location, in responder.Ingress)
 func (c *comparison) useUp(t *testing.T, port string) {
 	t.Helper()
 	l, _ := c.links.Find(port)
-	labtest.Must(t, c.program.Limits.Put(uint32(l.Index), guardLimit{Arp: math.MaxUint64}))
+	labtest.Must(t, c.program.Limits.Put(uint32(l.Index), guardLimit{Arp: math.MaxUint64, Own: math.MaxUint64}))
 }
