@@ -53,12 +53,14 @@ func (c *fakeConn) exchange(frames ...wire.Frame) []wire.Frame {
 	return <-c.out
 }
 
-// countsNothing is a Datapath without counters. Only Counters may be called.
+// countsNothing is a Datapath without counters and without a program. No other methods than these may be called.
 type countsNothing struct{ datapath.Datapath }
 
 func (countsNothing) Counters() (map[string]datapath.Counters, error) {
 	return nil, errors.New("no guard")
 }
+
+func (countsNothing) Program() *datapath.Program { return nil }
 
 func (countsNothing) Show(bool) {}
 
