@@ -1,7 +1,6 @@
 package bpf
 
 import (
-	"encoding/binary"
 	"iter"
 	"math/bits"
 	"net/netip"
@@ -54,7 +53,7 @@ func (d *Datapath) contentsOf(p datapath.Plan, s link.Snapshot, around detour) c
 		registries: map[uint32]*registry.Registry{},
 	}
 	for _, i := range p.Interfaces {
-		d.addInterface(&c, i.Network, s, guardPortFlagHAS_HOST)
+		d.addInterface(&c, i.Network, s, false)
 	}
 	for _, sidecar := range p.Sidecars {
 		d.addSidecar(&c, sidecar, s)
@@ -82,14 +81,14 @@ func (d *Datapath) contentsOf(p datapath.Plan, s link.Snapshot, around detour) c
 	return c
 }
 
-// addInterface adds a network on an interface.
-func (d *Datapath) addInterface(c *contents, n datapath.Network, s link.Snapshot, flags guardPortFlag) {
+// addInterface adds a network on an interface, which may be that of a sidecar.
+func (d *Datapath) addInterface(c *contents, n datapath.Network, s link.Snapshot, isSidecar bool) {
 	n.AllowList = datapath.AllowAll // guests on one segment have no location
 	number := d.add(c, n)
 	for _, name := range n.Guests {
 		if l, ok := s.Find(name); ok {
 			port := d.portOf(n, name, number, false)
-			port.Flags |= flags
+			port.HasHost, port.IsSidecar = true, isSidecar
 			copy(port.Source[:], l.MAC) // or else a switch would find the owners here
 			c.ports[uint32(l.Index)] = port
 		}
@@ -101,7 +100,7 @@ func (d *Datapath) add(c *contents, n datapath.Network) (number uint32) {
 	number = d.networks.of(n.Name)
 	c.registries[number] = n.Registry
 	for _, addr := range n.HostAddresses {
-		c.host[guardAddress{Network: number, Ip: ipOf(addr)}] = 1
+		c.host[addressKey(number, addr)] = 1
 	}
 	return number
 }
@@ -114,18 +113,12 @@ func (c *contents) addDetour(n datapath.Network, why string) {
 }
 
 func (d *Datapath) portOf(n datapath.Network, name string, network uint32, isDirect bool) guardPort {
-	port := guardPort{Network: network, Number: d.ports.of(name), Flags: guardPortFlagANSWERS}
+	port := guardPort{Network: network, Number: d.ports.of(name), DropsSelfProbes: n.DropsSelfProbes}
 	if n.RateLimit > 0 {
 		port.Interval = uint32(time.Second) / n.RateLimit
 	}
 	if n.HasLocations() {
-		port.Flags |= guardPortFlagLOCATES
-		if isDirect {
-			port.Flags |= guardPortFlagFORWARDS
-		}
-	}
-	if n.DropsSelfProbes {
-		port.Flags |= guardPortFlagDROPS_SELF_PROBES
+		port.Locates, port.Forwards = true, isDirect
 	}
 	return port
 }
@@ -146,16 +139,12 @@ func addLocations(to map[guardGuest]guardLocation, n datapath.Network, network u
 		if !ok || at.MACOnly || isHost[mac] {
 			continue
 		}
-		location := guardLocation{Port: uint32(port.Index), Longest: uint32(port.MTU) + headerLen}
 		// The guest ports of a network in a VLAN have the VLAN's frames untagged. An uplink may not.
 		hasSameTag := !s.FiltersVLANs(n.Bridge) || n.VLAN != 0 && isGuest[at.Port]
-		if hasSameTag && port.IsUp && around(at.Port) == "" {
-			location.Flags |= guardLocationFlagIS_DIRECT
+		to[guardGuest{Network: network, Mac: mac}] = guardLocation{
+			Port: uint32(port.Index), Longest: uint32(port.MTU) + headerLen,
+			IsGateway: mac == n.Gateway, IsDirect: hasSameTag && port.IsUp && around(at.Port) == "",
 		}
-		if mac == n.Gateway {
-			location.Flags |= guardLocationFlagIS_GATEWAY
-		}
-		to[guardGuest{Network: network, Mac: mac}] = location
 	}
 }
 
@@ -179,10 +168,8 @@ func (c contents) needed() sizes {
 	return s
 }
 
-// ipOf returns an IPv4 address in network order, as the program reads it from frames.
-func ipOf(addr netip.Addr) uint32 {
-	b := addr.As4()
-	return binary.NativeEndian.Uint32(b[:])
+func addressKey(network uint32, addr netip.Addr) guardAddress {
+	return guardAddress{Network: network, Ip: addr.As4()}
 }
 
 // prefixes yields the fewest prefixes that have the IPv4 addresses from first to last, and no others.
@@ -201,5 +188,5 @@ func prefixes(first, last netip.Addr) iter.Seq[netip.Prefix] {
 }
 
 func prefixKey(network uint32, p netip.Prefix) guardPrefix {
-	return guardPrefix{Length: 32 + uint32(p.Bits()), Network: network, Ip: ipOf(p.Addr())}
+	return guardPrefix{Length: 32 + uint32(p.Bits()), First: addressKey(network, p.Addr())}
 }

@@ -366,12 +366,19 @@ var actions = map[responder.Reason]responder.Action{
 
 func withCounts(c datapath.Counters, perCPU []guardCounters) datapath.Counters {
 	c.Handled = map[responder.Verdict]uint64{} // the datapath beneath handles none by itself
-	for reason, action := range actions {
-		for _, counters := range perCPU {
-			if n := counters.Frames[reason]; n > 0 {
-				c.Handled[responder.Verdict{Action: action, Reason: reason}] += n
+	for _, counters := range perCPU {
+		for reason, n := range byReason(counters) {
+			if n > 0 {
+				c.Handled[responder.Verdict{Action: actions[reason], Reason: reason}] += n
 			}
 		}
 	}
 	return c
+}
+
+func byReason(c guardCounters) map[responder.Reason]uint64 {
+	return map[responder.Reason]uint64{
+		responder.RateLimited: c.RateLimited, responder.SelfProbe: c.SelfProbe, responder.ConflictProbe: c.ConflictProbe,
+		responder.Answered: c.Answered, responder.Admitted: c.Admitted, responder.MisplacedChecksum: c.MisplacedChecksum,
+	}
 }

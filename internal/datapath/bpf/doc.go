@@ -11,4 +11,4 @@
 // (PACKET_QDISC_BYPASS). It copies the guest's own requests to the egress of the loopback interface, for a program there.
 package bpf
 
-//go:generate go run github.com/cilium/ebpf/cmd/bpf2go -cc clang-14 -strip llvm-strip-14 -target bpfel,bpfeb -no-global-types -type port_flag -type location_flag -type port -type limit -type address -type prefix -type owner -type guest -type location -type counters -type request_flag -type request guard guard.c -- -O2 -g -Wall -Wextra -Werror -mcpu=v2 -I/usr/include/x86_64-linux-gnu -I/usr/include/aarch64-linux-gnu
+//go:generate go run github.com/cilium/ebpf/cmd/bpf2go -cc clang-14 -strip llvm-strip-14 -target bpfel,bpfeb -no-global-types -type port -type limit -type address -type prefix -type owner -type guest -type location -type counters -type request_flag -type request guard guard.c -- -O2 -g -Wall -Wextra -Werror -mcpu=v2 -I/usr/include/x86_64-linux-gnu -I/usr/include/aarch64-linux-gnu

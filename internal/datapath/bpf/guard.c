@@ -8,6 +8,7 @@
 //
 // Package responder defines the verdicts. A verdict here is the same, with the same reason and the same bytes.
 
+#include <stdbool.h>
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
 #include <linux/in.h>
@@ -29,26 +30,20 @@ enum reason {
 	ANSWERED       = 18,
 	ADMITTED       = 73,
 	MISPLACED_CHECKSUM = 76,
-
-	NUM_REASONS = 77,
 };
 
-enum port_flag {
-	ANSWERS           = 1 << 0, // answer ARP
-	FORWARDS          = 1 << 1, // send IPv4 from the port straight to its destination
-	LOCATES           = 1 << 2, // the fabric wants the frames of MACs that it has not located at the port
-	DROPS_SELF_PROBES = 1 << 3, // policy self_probe: drop
-	HAS_HOST          = 1 << 4, // the host's own stack takes part, too: only what is answered counts for the rate limit
-	IS_SIDECAR        = 1 << 5, // the host is the guest: others are answered only for the addresses of source, and it for all
-};
-
+// A port, whose guest's ARP the program answers.
 struct port {
 	__u32 network;
 	__u32 number;   // stands for the port's name in struct owner
-	enum port_flag flags;
 	__u32 interval; // nanoseconds for each frame of ARP at the rate limit; 0 for no limit
 	__u8  source[ETH_ALEN]; // Ethernet source of answers to others; zero for the owner's MAC
-	__u16 unused;
+	bool  forwards; // send IPv4 from the port straight to its destination
+	bool  locates;  // the fabric wants the frames of MACs that it has not located at the port
+	bool  drops_self_probes; // policy self_probe: drop
+	bool  has_host; // the host's own stack takes part, too: only what is answered counts for the rate limit
+	bool  is_sidecar; // the host is the guest: others are answered only for the addresses of source, and it for all
+	__u8  unused;
 };
 
 // How much of a limit is used, as a time (the theoretical arrival time of ATM's generic cell rate algorithm).
@@ -59,14 +54,13 @@ struct limit {
 };
 
 struct address {
-	__u32  network;
-	__be32 ip;
+	__u32 network;
+	__u8  ip[4];
 };
 
 struct prefix {
 	__u32 length; // in bits, with the 32 of the network
-	__u32 network;
-	__be32 ip;
+	struct address first;
 };
 
 struct owner {
@@ -81,19 +75,22 @@ struct guest {
 	__u16 unused;
 };
 
-enum location_flag {
-	IS_GATEWAY = 1 << 0, // it receives IPv4 to any address
-	IS_DIRECT  = 1 << 1, // nothing else on the host wants to see the frames for it in the bridge
-};
-
 struct location {
 	__u32 port;    // ifindex
 	__u32 longest; // length in bytes of the longest frame that may leave by the port
-	enum location_flag flags;
+	bool  is_gateway; // it receives IPv4 to any address
+	bool  is_direct;  // nothing else on the host wants to see the frames for it in the bridge
+	__u16 unused;
 };
 
+// The frames of a port that the program has handled, by reason.
 struct counters {
-	__u64 frames[NUM_REASONS]; // by reason
+	__u64 rate_limited;
+	__u64 self_probe;
+	__u64 conflict_probe;
+	__u64 answered;
+	__u64 admitted;
+	__u64 misplaced_checksum;
 };
 
 enum request_flag {
@@ -263,13 +260,20 @@ ALWAYS_INLINE int can_be_source(__be32 ip)
 	return first != 127 && first < 0xe0;
 }
 
+ALWAYS_INLINE struct address address_of(__u32 network, __be32 ip)
+{
+	struct address address = {.network = network};
+	__builtin_memcpy(address.ip, &ip, sizeof(ip));
+	return address;
+}
+
 ALWAYS_INLINE struct owner *owner_of(__u32 network, __be32 ip)
 {
-	struct address address = {network, ip};
+	struct address address = address_of(network, ip);
 	struct owner *owner = bpf_map_lookup_elem(&bindings, &address);
 	if (owner)
 		return owner;
-	struct prefix prefix = {64, network, ip};
+	struct prefix prefix = {64, address};
 	return bpf_map_lookup_elem(&ranges, &prefix);
 }
 
@@ -349,12 +353,24 @@ ALWAYS_INLINE void show(struct __sk_buff *skb, __u32 ifindex, enum request_flag 
 		tell(skb, ifindex, flags | IS_ANSWERED);
 }
 
+ALWAYS_INLINE void count(struct counters *counters, enum reason reason)
+{
+	switch (reason) {
+	case RATE_LIMITED:       counters->rate_limited += 1; break;
+	case SELF_PROBE:         counters->self_probe += 1; break;
+	case CONFLICT_PROBE:     counters->conflict_probe += 1; break;
+	case ANSWERED:           counters->answered += 1; break;
+	case ADMITTED:           counters->admitted += 1; break;
+	case MISPLACED_CHECKSUM: counters->misplaced_checksum += 1; break;
+	}
+}
+
 // Records the verdict, also where a test reads it: in the frame's control block.
 ALWAYS_INLINE void handle(struct __sk_buff *skb, __u32 ifindex, enum reason reason)
 {
 	struct counters *counters = bpf_map_lookup_elem(&counts, &ifindex);
 	if (counters)
-		counters->frames[reason] += 1;
+		count(counters, reason);
 	skb->cb[0] = reason;
 }
 
@@ -387,7 +403,7 @@ ALWAYS_INLINE int write_answer(struct __sk_buff *skb, const struct frame *reques
 
 ALWAYS_INLINE int is_left_to_host(const struct port *port, __be32 ip)
 {
-	struct address address = {port->network, ip};
+	struct address address = address_of(port->network, ip);
 	return bpf_map_lookup_elem(&host, &address) != NULL;
 }
 
@@ -409,11 +425,11 @@ ALWAYS_INLINE struct owner *owner_to_answer(const struct port *port, const struc
 	if (arp->sender_ip) {
 		if (!is_sender(port, arp->sender_mac, arp->sender_ip))
 			return NULL;
-		if (port->flags & LOCATES && !is_at(port, arp->sender_mac, ifindex))
+		if (port->locates && !is_at(port, arp->sender_mac, ifindex))
 			return NULL;
 	}
 	struct owner *owner = owner_of(port->network, arp->target_ip);
-	if (owner && !arp->sender_ip && port->flags & DROPS_SELF_PROBES && is_same(owner->mac, arp->sender_mac))
+	if (owner && !arp->sender_ip && port->drops_self_probes && is_same(owner->mac, arp->sender_mac))
 		return NULL;
 	return owner;
 }
@@ -437,14 +453,14 @@ ALWAYS_INLINE int decide_arp(struct __sk_buff *skb, const struct port *port, con
 {
 	const struct arp *arp = &f->arp;
 	__u32 ifindex = skb->ifindex;
-	if (!(port->flags & ANSWERS) || !is_request(arp))
+	if (!is_request(arp))
 		return GO_ON;
-	if (!(port->flags & HAS_HOST) && drop_over_rate(skb, port, ifindex, 0))
+	if (!port->has_host && drop_over_rate(skb, port, ifindex, 0))
 		return TC_ACT_SHOT;
 	struct owner *owner = owner_to_answer(port, f, ifindex);
-	if (!owner || (port->flags & IS_SIDECAR && !is_same(owner->mac, port->source)))
+	if (!owner || (port->is_sidecar && !is_same(owner->mac, port->source)))
 		return GO_ON;
-	if (port->flags & HAS_HOST && drop_over_rate(skb, port, ifindex, 0))
+	if (port->has_host && drop_over_rate(skb, port, ifindex, 0))
 		return TC_ACT_SHOT;
 	handle(skb, ifindex, reason_to_answer(arp, owner));
 	show(skb, ifindex, 0);
@@ -466,7 +482,7 @@ ALWAYS_INLINE int may_be_dhcp(struct __sk_buff *skb, const struct ip *ip)
 
 ALWAYS_INLINE int may_forward(const struct port *port)
 {
-	return port->flags & FORWARDS && bpf_ktime_get_ns() < forwards_until;
+	return port->forwards && bpf_ktime_get_ns() < forwards_until;
 }
 
 ALWAYS_INLINE int decide_ip(struct __sk_buff *skb, const struct port *port, const struct frame *f)
@@ -481,9 +497,9 @@ ALWAYS_INLINE int decide_ip(struct __sk_buff *skb, const struct port *port, cons
 	if (!is_at(port, f->source, skb->ifindex) || !is_sender(port, f->source, ip->source))
 		return GO_ON;
 	struct location *to = location_of(port->network, f->destination);
-	if (!to || !(to->flags & IS_DIRECT) || to->port == skb->ifindex || (skb->len > to->longest && !skb->gso_size))
+	if (!to || !to->is_direct || to->port == skb->ifindex || (skb->len > to->longest && !skb->gso_size))
 		return GO_ON;
-	if (to->flags & IS_GATEWAY) {
+	if (to->is_gateway) {
 		if (!can_be_source(ip->destination))
 			return GO_ON;
 	} else {
@@ -513,7 +529,7 @@ ALWAYS_INLINE int is_misplaced(struct __sk_buff *skb, const struct port *port, c
 	const __u32 ipv6_header = 40, udp_ports = 4, udp_checksum = 6;
 	if (place < ETH_HLEN || f->type == bpf_htons(ETH_P_ARP) || bpf_ntohs(f->type) < ETH_P_802_3_MIN)
 		return 1;
-	if (!(port->flags & LOCATES)) // the rules look at ARP only
+	if (!port->locates) // the rules look at ARP only
 		return 0;
 	if (f->type == bpf_htons(ETH_P_IPV6))
 		return place < ETH_HLEN + ipv6_header;
@@ -570,7 +586,7 @@ int own_requests(struct __sk_buff *skb)
 	__u32 ifindex = skb->priority;
 	struct port *port = bpf_map_lookup_elem(&ports, &ifindex);
 	struct frame f;
-	if (!port || !(port->flags & IS_SIDECAR) || skb->vlan_present || bpf_skb_load_bytes(skb, 0, &f, sizeof(f)) < 0)
+	if (!port || !port->is_sidecar || skb->vlan_present || bpf_skb_load_bytes(skb, 0, &f, sizeof(f)) < 0)
 		return GO_ON;
 	// A program of the namespace can send other frames here. They go nowhere.
 	if (f.type != bpf_htons(ETH_P_ARP) || !is_request(&f.arp) || !is_same(f.source, port->source))

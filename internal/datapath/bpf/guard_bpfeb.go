@@ -16,12 +16,17 @@ import (
 type guardAddress struct {
 	_       structs.HostLayout
 	Network uint32
-	Ip      uint32
+	Ip      [4]uint8
 }
 
 type guardCounters struct {
-	_      structs.HostLayout
-	Frames [77]uint64
+	_                 structs.HostLayout
+	RateLimited       uint64
+	SelfProbe         uint64
+	ConflictProbe     uint64
+	Answered          uint64
+	Admitted          uint64
+	MisplacedChecksum uint64
 }
 
 type guardGuest struct {
@@ -39,18 +44,13 @@ type guardLimit struct {
 }
 
 type guardLocation struct {
-	_       structs.HostLayout
-	Port    uint32
-	Longest uint32
-	Flags   guardLocationFlag
+	_         structs.HostLayout
+	Port      uint32
+	Longest   uint32
+	IsGateway bool
+	IsDirect  bool
+	Unused    uint16
 }
-
-type guardLocationFlag uint32
-
-const (
-	guardLocationFlagIS_GATEWAY guardLocationFlag = 1
-	guardLocationFlagIS_DIRECT  guardLocationFlag = 2
-)
 
 type guardOwner struct {
 	_      structs.HostLayout
@@ -60,31 +60,23 @@ type guardOwner struct {
 }
 
 type guardPort struct {
-	_        structs.HostLayout
-	Network  uint32
-	Number   uint32
-	Flags    guardPortFlag
-	Interval uint32
-	Source   [6]uint8
-	Unused   uint16
+	_               structs.HostLayout
+	Network         uint32
+	Number          uint32
+	Interval        uint32
+	Source          [6]uint8
+	Forwards        bool
+	Locates         bool
+	DropsSelfProbes bool
+	HasHost         bool
+	IsSidecar       bool
+	Unused          uint8
 }
 
-type guardPortFlag uint32
-
-const (
-	guardPortFlagANSWERS           guardPortFlag = 1
-	guardPortFlagFORWARDS          guardPortFlag = 2
-	guardPortFlagLOCATES           guardPortFlag = 4
-	guardPortFlagDROPS_SELF_PROBES guardPortFlag = 8
-	guardPortFlagHAS_HOST          guardPortFlag = 16
-	guardPortFlagIS_SIDECAR        guardPortFlag = 32
-)
-
 type guardPrefix struct {
-	_       structs.HostLayout
-	Length  uint32
-	Network uint32
-	Ip      uint32
+	_      structs.HostLayout
+	Length uint32
+	First  guardAddress
 }
 
 type guardRequest struct {

@@ -18,16 +18,13 @@ const loopback = 1
 
 // addSidecar adds a sidecar's interface.
 func (d *Datapath) addSidecar(c *contents, sidecar datapath.Sidecar, s link.Snapshot) {
-	if !isAnswered(sidecar.Network) {
-		return
+	if isAnswered(sidecar.Network) {
+		d.addInterface(c, sidecar.Network, s, true)
 	}
-	d.addInterface(c, sidecar.Network, s, guardPortFlagHAS_HOST|guardPortFlagIS_SIDECAR)
 }
 
 // isSidecar reports whether an interface in the maps is that of a sidecar.
-func (c contents) isSidecar(index int) bool {
-	return c.ports[uint32(index)].Flags&guardPortFlagIS_SIDECAR != 0
-}
+func (c contents) isSidecar(index int) bool { return c.ports[uint32(index)].IsSidecar }
 
 func (c contents) hasSidecars() bool {
 	for index := range c.ports {

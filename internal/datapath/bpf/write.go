@@ -127,7 +127,7 @@ func (p *program) writeRegistry(network uint32, before, after *registry.Registry
 
 func (p *program) deleteRun(network uint32, b registry.Binding) error {
 	if b.First == b.Last {
-		return deleteKey(p.Bindings, guardAddress{Network: network, Ip: ipOf(b.First)})
+		return deleteKey(p.Bindings, addressKey(network, b.First))
 	}
 	var problems []error
 	for prefix := range prefixes(b.First, b.Last) {
@@ -144,7 +144,7 @@ type batchWriter struct {
 
 func (w *batchWriter) addRun(network uint32, b registry.Binding, owner guardOwner) error {
 	if b.First == b.Last {
-		return w.bindings.add(guardAddress{Network: network, Ip: ipOf(b.First)}, owner)
+		return w.bindings.add(addressKey(network, b.First), owner)
 	}
 	for prefix := range prefixes(b.First, b.Last) {
 		if err := w.ranges.add(prefixKey(network, prefix), owner); err != nil {
