@@ -64,11 +64,8 @@ func (c *tableChanges) receive(m netlink.Message) bool {
 	if m.Header.Type == unix.NFNL_SUBSYS_NFTABLES<<8|unix.NFT_MSG_NEWGEN {
 		return c.end(generationIn(m))
 	}
-	isOwn := slices.Contains(c.sockets[:min(c.next, len(c.sockets))], m.Header.PID)
-	if c.relevant && (isOwn || c.foreign) {
-		return false // one of many, from which there is no more to learn
-	}
 	if isAboutTables(m) {
+		isOwn := slices.Contains(c.sockets[:min(c.next, len(c.sockets))], m.Header.PID)
 		c.foreign = c.foreign || !isOwn && m.Data[0] == byte(nftables.TableFamilyBridge)
 		c.relevant = true
 	}
