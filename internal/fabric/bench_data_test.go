@@ -282,6 +282,44 @@ func BenchmarkStart(b *testing.B) {
 	}
 }
 
+// BenchmarkPorts starts a fabric on a bridge with 500 ports, and then adds one with a guest. The metrics are the times until
+// the fabric is ready, and from the new port's joining until its guest's first answer, with which the port is guarded.
+func BenchmarkPorts(b *testing.B) {
+	const ports = 500
+	addPorts(b, addTalkerOn(b, addBenchBridge(b, bridgeName), 1, "far"), ports)
+	b.Cleanup(func() {
+		for i := range ports {
+			lab.DeleteLink(fmt.Sprint("many", i))
+		}
+	})
+	n := benchNetwork(b, config.Attachment{Bridge: bridgeName}, 1000)
+	for range b.N {
+		start := time.Now()
+		stop := startBench(b, n)
+		b.ReportMetric(time.Since(start).Seconds(), "s-to-ready")
+		b.ReportMetric(timeToAnswer(b).Seconds(), "s-to-answer")
+		stop()
+	}
+}
+
+// timeToAnswer returns the time from the joining of a new port to its guest's first answer.
+func timeToAnswer(b *testing.B) time.Duration {
+	b.Helper()
+	newcomer := addTalkerOn(b, "", 2, "newcomer")
+	defer newcomer.Delete()
+	capture, err := newcomer.StartCapture()
+	labtest.Must(b, err)
+	defer capture.Close()
+	request := lab.Request(newcomer.MAC, newcomer.Addr.Addr(), benchBinding(3).First).Frame()
+	start := time.Now()
+	labtest.Must(b, lab.SetMaster(newcomer.Port, bridgeName))
+	for countAnswers(capture) == 0 {
+		labtest.Must(b, capture.Send(request))
+		time.Sleep(time.Millisecond)
+	}
+	return time.Since(start)
+}
+
 // countAnswers returns the number of ARP replies that a guest has received.
 func countAnswers(c *lab.Capture) (n int) {
 	for _, f := range c.Frames() {

@@ -66,7 +66,7 @@ func (r *running) answersOn(t *testing.T, ports int) {
 	labtest.Must(t, err)
 	defer inside.Delete()
 	far := &guest{Guest: inside}
-	addPorts(t, far, ports)
+	addPorts(t, far.Guest, ports)
 	if !closesBridges() {
 		labtest.Eventually(t, "the ports are known", func() bool { return r.portCount() == before+ports })
 		r.settle(t)

@@ -22,7 +22,7 @@ func TestManyPorts(t *testing.T) {
 	far := addGuestOutside(t, 9, "far")
 	fabric := start(t, network("{bridge: br0}"))
 	goroutines, descriptors := runtime.NumGoroutine(), len(listDescriptors(t))
-	addPorts(t, far, many)
+	addPorts(t, far.Guest, many)
 	labtest.Eventually(t, "all ports are attached", func() bool { return fabric.portCount() == many })
 	const few = 20 // some come and go, independently of the ports; the eBPF program and its maps have 12
 	if now := runtime.NumGoroutine(); now > goroutines+few {
@@ -68,7 +68,7 @@ func TestManyNetworks(t *testing.T) {
 
 // addPorts makes veth pairs. One end of each is a member of br0, the other is in a guest. They are deleted with the
 // guest.
-func addPorts(t *testing.T, far *guest, n int) {
+func addPorts(t testing.TB, far *lab.Guest, n int) {
 	t.Helper()
 	here, err := netns.Get()
 	labtest.Must(t, err)

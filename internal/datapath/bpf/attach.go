@@ -36,8 +36,9 @@ type place struct {
 // has reports whether a program is attached.
 func (p place) has(id ebpf.ProgramID) bool { return p.own != nil && p.own.Id == int(id) }
 
-// places returns what is attached to the ports that have a qdisc for ingress, by ifindex.
-func places() (map[uint32]place, error) {
+// places returns what is attached to the ports that have a qdisc for ingress, by ifindex. It does not look again at a port where
+// this package's program was before, by known, and the qdisc is the same.
+func places(known map[uint32]place) (map[uint32]place, error) {
 	socket, err := netlink.NewHandle(unix.NETLINK_ROUTE) // one for all ports
 	if err != nil {
 		return nil, fmt.Errorf("opening a netlink socket: %w", err)
@@ -53,6 +54,10 @@ func places() (map[uint32]place, error) {
 			continue
 		}
 		index := uint32(q.Attrs().LinkIndex)
+		if before := known[index]; before.own != nil && before.qdisc == q.Type() {
+			all[index] = before
+			continue
+		}
 		filters, err := socket.FilterList(linkOf(index), parent)
 		if err != nil && !isGone(err) && !errors.Is(err, netlink.ErrDumpInterrupted) {
 			return nil, fmt.Errorf("listing the classifiers of %s over netlink: %w", nameOf(index), err)
@@ -120,7 +125,7 @@ func nameOf(port uint32) string {
 	return fmt.Sprintf("the port with ifindex %d", port)
 }
 
-// attachAll attaches a program to the ports that lack it. It returns the errors of the ports that can't have it, such as one
+// attachAll attaches a program to the ports that lack it, and deletes them from found, which no longer fits. It returns the errors of the ports that can't have it, such as one
 // that shares its classifiers with other interfaces.
 func attachAll(p *ebpf.Program, id ebpf.ProgramID, ports map[uint32]guardPort, found map[uint32]place) map[uint32]error {
 	refused := map[uint32]error{}
@@ -128,6 +133,7 @@ func attachAll(p *ebpf.Program, id ebpf.ProgramID, ports map[uint32]guardPort, f
 		if found[index].has(id) {
 			continue
 		}
+		delete(found, index)
 		if err := attach(index, p); err != nil {
 			refused[index] = err
 		}

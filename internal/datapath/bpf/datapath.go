@@ -30,6 +30,7 @@ type Datapath struct {
 	plan     datapath.Plan
 	links    link.Snapshot           // as they were when the plan was made
 	joined   map[uint32]time.Time    // when the ports have joined that have yet to get the program; nil before the first plan
+	places   map[uint32]place        // what was attached when Apply or Intact looked last; nil if nobody has
 	sockets  map[uint32]*wire.Packet // of the plan's interfaces, by ifindex
 	refused  map[uint32]error        // why ports can't have the program; the datapath beneath handles their frames
 	found    bool                    // an earlier fabric's programs were attached before the first Apply
@@ -53,7 +54,7 @@ func New(beneath datapath.Datapath) *Datapath {
 
 // Remove removes the programs that any process or version has left. It is no error if there are none.
 func Remove() error {
-	found, err := places()
+	found, err := places(nil)
 	return errors.Join(err, detachAll(nil, found), detachOwnRequests())
 }
 
@@ -81,10 +82,11 @@ func (d *Datapath) Apply(p datapath.Plan, s link.Snapshot) error {
 
 // accelerate brings the maps in line with a plan, and attaches the program to the ports.
 func (d *Datapath) accelerate(p datapath.Plan, s link.Snapshot) error {
-	found, err := places()
+	found, err := places(d.places)
 	if err != nil {
 		return err
 	}
+	d.places = found
 	want := d.contentsOf(p, s, detours(found, s))
 	d.noteNew(want.ports, found)
 	if len(want.ports) == 0 {
@@ -190,7 +192,7 @@ func isFull(err error) bool { return errors.Is(err, unix.E2BIG) || errors.Is(err
 // takeOff removes the program from all ports. The datapath beneath then does everything.
 func (d *Datapath) takeOff() error {
 	taken := d.program
-	d.program, d.have = nil, contents{}
+	d.program, d.have, d.places = nil, contents{}, nil
 	d.followInterfaces(nil)                   // before the programs go: so every request has somebody who answers
 	d.setRunning(contents{}, link.Snapshot{}) // before Close: other goroutines use the maps
 	err := Remove()
@@ -234,7 +236,7 @@ func isAnyAttached() bool {
 	if at, err := ownRequestsPlace(); err == nil && at.own != nil {
 		return true
 	}
-	found, err := places()
+	found, err := places(nil)
 	if err != nil {
 		return false
 	}
@@ -255,10 +257,11 @@ func (d *Datapath) Intact(quick bool) []string {
 	if !d.attachSettled() {
 		changed = append(changed, part) // so that Apply says why
 	}
-	found, err := places()
+	found, err := places(nil)
 	if err != nil {
 		return changed // as long as it can't find out
 	}
+	d.places = found
 	if err := d.followOthers(found); err != nil {
 		d.setFailure(err)
 		return append(changed, part)

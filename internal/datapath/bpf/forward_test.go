@@ -180,13 +180,13 @@ func TestClsact(t *testing.T) {
 	labtest.Must(t, exec.Command("tc", "qdisc", "add", "dev", guestPorts[0], "clsact").Run())
 	labtest.Must(t, attach(uint32(p.port), p.Arpfabric))
 	labtest.Must(t, attach(uint32(p.port), p.Arpfabric)) // in the place of itself
-	found, err := places()
+	found, err := places(nil)
 	labtest.Must(t, err)
 	if at := found[uint32(p.port)]; at.own == nil || at.hasOthers {
 		t.Errorf("attached: %+v", at)
 	}
 	labtest.Must(t, Remove())
-	found, err = places()
+	found, err = places(nil)
 	labtest.Must(t, err)
 	if at := found[uint32(p.port)]; at.own != nil || at.qdisc != clsact {
 		t.Errorf("removed: %+v", at)
@@ -217,7 +217,7 @@ func TestNewPortWaits(t *testing.T) {
 	}
 	has := func(port string) bool {
 		l, _ := links.Find(port)
-		found, err := places()
+		found, err := places(nil)
 		labtest.Must(t, err)
 		return found[uint32(l.Index)].has(idOf(d.program.Arpfabric))
 	}
@@ -243,7 +243,7 @@ func TestPortRefused(t *testing.T) {
 	d, links := open(t)
 	n := datapath.Network{Name: "lab", Bridge: "br0", ARP: datapath.HandOver, Registry: registrytest.New(t, appsBinding), Guests: guestPorts}
 	labtest.Must(t, d.Apply(datapath.Plan{Networks: []datapath.Network{n}}, links))
-	found, err := places()
+	found, err := places(nil)
 	labtest.Must(t, err)
 	for i, has := range []bool{true, false} {
 		l, _ := links.Find(guestPorts[i])

@@ -31,7 +31,7 @@ func TestGrows(t *testing.T) {
 		if warnings := d.Warnings(); d.program == nil {
 			t.Fatalf("%+v: no program: %q", size, warnings)
 		}
-		found, err := places()
+		found, err := places(nil)
 		labtest.Must(t, err)
 		if at := found[uint32(port.Index)]; at.hasOthers || !at.has(idOf(d.program.Arpfabric)) {
 			t.Errorf("%+v: the port has %+v", size, at)
