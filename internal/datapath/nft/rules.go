@@ -22,6 +22,7 @@ const (
 	setGuests  = "guests"  // guest ports whose ARP is handed over
 	setSteered = "steered" // guest ports whose ARP is forwarded to a TAP
 	setFull    = "full"    // those of the two whose network enforces an allow-list
+	setOpen    = "open"    // the others of the two
 	setUplinks = "uplinks"
 	setTAPs    = "taps"
 
@@ -196,8 +197,7 @@ func baseChains(bridgeMeta bool) []chain {
 		}, toUnknown, []rule{
 			{"from uplinks, to a guest port with an allow-list", from(setUplinks), dispatchTo(mapDelivery)},
 			{"only ARP reaches the TAP", to(setTAPs), jump(chainARPOnly)},
-			{"from a guest that the fabric did not know in prerouting", from(setGuests), jump(chainNoARP)},
-			{"guests' ARP goes only to the TAP", from(setSteered), jump(chainNoARP)},
+			{"guests' ARP goes only to the fabric or the TAP", from(setOpen), jump(chainNoARP)},
 			{"uplinks' ARP goes only to the fabric and the host", all(from(setUplinks), to(setGuests)), jump(chainNoARP)},
 			{"from a member that the fabric does not know yet", to(setGuests), all(counter(), drop())},
 			{"from a member that the fabric does not know yet", all(to(setSteered), notFrom(setTAPs)), all(counter(), drop())},

@@ -46,6 +46,7 @@ func (p plan) ruleset(group uint16, bridgeMeta bool) ruleset {
 		return func(n datapath.Network) bool { return n.ARP == m }
 	}
 	isFull := func(n datapath.Network) bool { return n.AllowList == datapath.Enforce }
+	isOpen := func(n datapath.Network) bool { return n.IsolatesARP() && !isFull(n) }
 	seesHost := func(n datapath.Network) bool { return n.ARP == datapath.Observe && n.SeesHost }
 	r := ruleset{
 		sets: []set{
@@ -58,6 +59,7 @@ func (p plan) ruleset(group uint16, bridgeMeta bool) ruleset {
 			nameSet(setGuests, "guest ports whose ARP goes to the fabric", p.GuestsOf(is(datapath.HandOver))),
 			nameSet(setSteered, "guest ports whose ARP goes to a TAP", p.GuestsOf(is(datapath.Steer))),
 			nameSet(setFull, "guest ports with an allow-list", p.GuestsOf(isFull)),
+			nameSet(setOpen, "guest ports without one, whose ARP is kept from other guests", p.GuestsOf(isOpen)),
 			nameSet(setUplinks, "uplinks of all networks", p.Uplinks()),
 			nameSet(setTAPs, "TAPs of the fabric", p.TAPs()),
 			nameSet(setMembers, "members that admitted frames may reach", append(p.GuestsOf(isFull), p.Uplinks()...)),
