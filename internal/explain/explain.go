@@ -99,8 +99,9 @@ type decision struct {
 // row returns the row that decided.
 func (d *decision) row() responder.Row { return d.Rows[len(d.Rows)-1] }
 
-// isAnsweredByNeighbor reports whether the requester is answered by an entry in its neighbour table: the host's own
-// stack, or a sidecar's guest. With a TAP, the host is answered by a frame as other requesters are.
+// isAnsweredByNeighbor reports whether the fabric answers the requester by an entry in its neighbour table: the host's own
+// stack, or a sidecar's guest, which the kernel may answer with a frame instead. With a TAP, the host is answered by a frame
+// as other requesters are.
 func (d *decision) isAnsweredByNeighbor() bool {
 	return d.Kind == responder.Host && d.Network.Attach.Kind != config.AttachTAP
 }

@@ -25,10 +25,7 @@ func (d *decision) notes() []string {
 	add(!isVPC, "mode is classic: the frame is forwarded as on a plain bridge, and the fabric does not answer; vpc would do this")
 	add(isVPC && isARP && a.InBridge() && d.Network.Guard == config.GuardNone,
 		"guard is none: the frame is forwarded to the other members of %s, whatever the verdict", a.Bridge)
-	add(replies && d.isAnsweredByNeighbor() && reason == responder.Answered,
-		"no frame leaves %s: %s gets an entry in its neighbour table", d.Port, d.requester())
-	add(replies && d.isAnsweredByNeighbor() && reason != responder.Answered,
-		"no frame leaves %s: a probe of %s gets no answer", d.Port, d.requester())
+	add(replies && d.isAnsweredByNeighbor(), "no frame leaves %s: %s", d.Port, d.howAnswered())
 	add(isARP && a.Kind == config.AttachInterface && len(d.Network.Policy.Host) == 0,
 		"the kernel answers for the addresses of %s itself, which are unknown here", a.Device)
 	add(replies && a.Kind == config.AttachInterface && noSource,
@@ -85,10 +82,16 @@ func (d *decision) isARP() bool {
 	return !d.Rows[0].Fits && d.Rows[0].Reason == responder.NotARP
 }
 
-// requester names the requester of a decision that isAnsweredByNeighbor.
-func (d *decision) requester() string {
-	if d.Network.Attach.Kind == config.AttachSidecar {
-		return "the sidecar's guest"
+// howAnswered tells how the requester is answered by a decision that isAnsweredByNeighbor.
+func (d *decision) howAnswered() string {
+	isSidecar, isProbe := d.Network.Attach.Kind == config.AttachSidecar, d.row().Reason != responder.Answered
+	switch {
+	case isSidecar && isProbe:
+		return "a probe of the sidecar's guest gets an answer only if the kernel answers (datapath kernel)"
+	case isSidecar:
+		return "the sidecar's guest gets a frame if the kernel answers (datapath kernel), or else an entry in its neighbour table"
+	case isProbe:
+		return "a probe of the host gets no answer"
 	}
-	return "the host"
+	return "the host gets an entry in its neighbour table"
 }
