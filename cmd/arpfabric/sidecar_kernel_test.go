@@ -161,39 +161,48 @@ func TestSidecarProgramIsRemoved(t *testing.T) {
 	s.expectNoARPFrom(t, s.app)
 }
 
-// TestSidecarBesideOthersClassifiers has another program use tc egress of the loopback interface. The fabric answers the guest
-// itself, and leaves the other's classifier alone.
-func TestSidecarBesideOthersClassifiers(t *testing.T) {
+// TestSidecarBesideOthers has another program use the egress of the loopback interface. The fabric answers the guest itself, says
+// so, and leaves alone what is the other's.
+func TestSidecarBesideOthers(t *testing.T) {
 	labtest.NeedProgram(t, "tc")
+	labtest.NeedProgram(t, "nft")
 	if !kernelAnswers() {
 		t.Skip("the tests run on the datapath of nftables")
 	}
-	const classifier = "filter add dev lo egress u32 match u32 0 0 flowid 1:1"
+	const classifier = "tc filter add dev lo egress u32 match u32 0 0 flowid 1:1"
 	for _, tt := range []struct {
 		name          string
-		before, after []string // commands of tc, before and after the fabric starts
+		before, after []string // commands, before and after the fabric starts
 	}{
-		{"from the start", []string{"qdisc add dev lo clsact", classifier}, nil},
+		{"from the start", []string{"tc qdisc add dev lo clsact", classifier}, nil},
 		{"later", nil, []string{classifier}},
-		{"at ingress", []string{"qdisc add dev lo ingress"}, nil},
+		{"at ingress", []string{"tc qdisc add dev lo ingress"}, nil},
+		{"in nftables", nil, []string{"nft table netdev other { chain c { type filter hook egress device lo priority 0; drop; }; }"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := newSidecarStage(t)
-			tc := func(commands []string) {
+			run := func(commands []string) {
 				for _, command := range commands {
-					s.app.run(t, append([]string{"tc"}, strings.Fields(command)...)...)
+					s.app.run(t, strings.Fields(command)...)
 				}
 			}
-			tc(tt.before)
+			run(tt.before)
 			p := startIn(t, s.app, onSidecar(""))
-			tc(tt.after)
-			p.expectLog(t, "others use tc at lo")
+			run(tt.after)
+			const why = "answers some requests itself: others use tc or tcx at egress of lo"
+			p.expectLog(t, why)
 			s.app.ping(t, "10.239.0.102")
 			s.expectNoARPFrom(t, s.app)
+			status := launch(t, s.app.Start, nil, "status")
+			status.wait(t)
+			if out := status.output.String(); !strings.Contains(out, why) {
+				t.Errorf("status:\n%s", out)
+			}
 			labtest.Must(t, p.Process.Signal(unix.SIGTERM))
 			<-p.ended
-			if isClassified, isAnyLeft := s.app.hasOwnProgram(t); isClassified != (tt.name != "at ingress") || !isAnyLeft {
-				t.Error("what others added is gone")
+			usesTC, areClassifiers := tt.name != "in nftables", tt.name == "from the start" || tt.name == "later"
+			if isClassified, isAnyLeft := s.app.hasOwnProgram(t); isClassified != areClassifiers || isAnyLeft != usesTC {
+				t.Errorf("classifiers are left: %t, the qdisc: %t", isClassified, isAnyLeft)
 			}
 		})
 	}

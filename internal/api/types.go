@@ -93,6 +93,9 @@ type Program struct {
 
 	// Detours says why the frames of some guests cross the bridge, although the program could send them past it.
 	Detours []string `json:"detours,omitzero"`
+
+	// LeftToFabric says why the fabric answers the requests of some ports, or of sidecars' guests, itself.
+	LeftToFabric []string `json:"left_to_fabric,omitzero"`
 }
 
 // Map is a table of the eBPF program.

@@ -55,7 +55,7 @@ func program(p *datapath.Program) *api.Program {
 	if p == nil {
 		return nil
 	}
-	described := &api.Program{Ports: p.Ports, Detours: p.Detours}
+	described := &api.Program{Ports: p.Ports, Detours: p.Detours, LeftToFabric: p.LeftToFabric}
 	for _, m := range p.Maps {
 		described.Maps = append(described.Maps, api.Map(m))
 	}

@@ -84,6 +84,9 @@ type Program struct {
 
 	// Detours says why the frames of some ports cross the bridge, although the program could send them past it.
 	Detours []string
+
+	// LeftToFabric says why the fabric answers the requests of some ports, or of sidecars' guests, itself.
+	LeftToFabric []string
 }
 
 // Map is a table of such a program.

@@ -125,6 +125,9 @@ func datapath(d api.Datapath) string {
 	for _, why := range d.Program.Detours {
 		text += "\n  frames between guests cross the bridge: " + why
 	}
+	for _, why := range d.Program.LeftToFabric {
+		text += "\n  arpfabric answers some requests itself: " + why
+	}
 	return text
 }
 

@@ -70,6 +70,16 @@ var (
 	}
 )
 
+// left is the status of a fabric whose program can't be everywhere.
+func left() api.Status {
+	s := quiet
+	s.Datapath.Program = &api.Program{
+		Ports: 2, Maps: []api.Map{{Name: "ports", Bytes: 1e6}}, Detours: []string{"tables of ebtables are loaded"},
+		LeftToFabric: []string{"others use tc at lo"},
+	}
+	return s
+}
+
 // sourced is the status of a fabric that follows sources: one works, one fails, and one never worked.
 func sourced() api.Status {
 	read := ago(90 * time.Second)
@@ -94,6 +104,17 @@ func TestStatus(t *testing.T) {
 		{"quiet", quiet, `arpfabric v1.2.3, process 42, up 3s
 configuration 1, loaded 2s ago from lab.yaml
 datapath kernel
+
+NETWORK  MODE  ATTACHED TO  GUARD  BINDINGS  PORTS
+lab      vpc   bridge br0   full   3         2
+
+no frames yet
+`},
+		{"left to the fabric", left(), `arpfabric v1.2.3, process 42, up 3s
+configuration 1, loaded 2s ago from lab.yaml
+datapath kernel: an eBPF program on 2 ports, whose maps use 1.0 MB
+  frames between guests cross the bridge: tables of ebtables are loaded
+  arpfabric answers some requests itself: others use tc at lo
 
 NETWORK  MODE  ATTACHED TO  GUARD  BINDINGS  PORTS
 lab      vpc   bridge br0   full   3         2

@@ -29,8 +29,18 @@ const ingress, clsact = "ingress", "clsact"
 // A place is what is attached to a port's ingress.
 type place struct {
 	qdisc     string             // kind of the qdisc
+	block     uint32             // number of the block of classifiers that the port shares with other interfaces; or 0
 	own       *netlink.BpfFilter // nil if there is none, of any process or version
 	hasOthers bool               // others have classifiers there
+}
+
+// others returns only what others have attached. Two of these can be compared.
+func (p place) others() place { return place{block: p.block, hasOthers: p.hasOthers} }
+
+// A refusal is why a port can't have the program, with what others had attached there then.
+type refusal struct {
+	error
+	others place
 }
 
 // has reports whether a program is attached.
@@ -62,7 +72,11 @@ func places(known map[uint32]place) (map[uint32]place, error) {
 		if err != nil && !isGone(err) && !errors.Is(err, netlink.ErrDumpInterrupted) {
 			return nil, fmt.Errorf("listing the classifiers of %s over netlink: %w", nameOf(index), err)
 		}
-		all[index] = placeOf(q.Type(), filters)
+		at := placeOf(q.Type(), filters)
+		if block := q.Attrs().IngressBlock; block != nil {
+			at.block = *block
+		}
+		all[index] = at
 	}
 	return all, nil
 }
@@ -125,17 +139,18 @@ func nameOf(port uint32) string {
 	return fmt.Sprintf("the port with ifindex %d", port)
 }
 
-// attachAll attaches a program to the ports that lack it, and deletes them from found, which no longer fits. It returns the errors of the ports that can't have it, such as one
-// that shares its classifiers with other interfaces.
-func attachAll(p *ebpf.Program, id ebpf.ProgramID, ports map[uint32]guardPort, found map[uint32]place) map[uint32]error {
-	refused := map[uint32]error{}
+// attachAll attaches a program to the ports that lack it, and deletes them from found, which no longer fits. It returns the
+// refusals of the ports that can't have it, such as one that shares its classifiers with other interfaces.
+func attachAll(p *ebpf.Program, id ebpf.ProgramID, ports map[uint32]guardPort, found map[uint32]place) map[uint32]*refusal {
+	refused := map[uint32]*refusal{}
 	for index := range ports {
-		if found[index].has(id) {
+		at := found[index]
+		if at.has(id) {
 			continue
 		}
 		delete(found, index)
 		if err := attach(index, p); err != nil {
-			refused[index] = err
+			refused[index] = &refusal{err, at.others()}
 		}
 	}
 	return refused

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -32,7 +33,7 @@ type Datapath struct {
 	joined   map[uint32]time.Time    // when the ports have joined that have yet to get the program; nil before the first plan
 	places   map[uint32]place        // what was attached when Apply or Intact looked last; nil if nobody has
 	sockets  map[uint32]*wire.Packet // of the plan's interfaces, by ifindex
-	refused  map[uint32]error        // why ports can't have the program; the datapath beneath handles their frames
+	refused  map[uint32]*refusal     // why ports can't have the program; the datapath beneath handles their frames
 	found    bool                    // an earlier fabric's programs were attached before the first Apply
 	isFirst  bool                    // Apply has not been called
 	settling time.Duration
@@ -42,6 +43,7 @@ type Datapath struct {
 	running   *program   // the same as program
 	names     map[uint32]string
 	detours   []string
+	left      []string // why the fabric answers some requests
 	isWatched bool
 }
 
@@ -82,6 +84,7 @@ func (d *Datapath) Apply(p datapath.Plan, s link.Snapshot) error {
 
 // accelerate brings the maps in line with a plan, and attaches the program to the ports.
 func (d *Datapath) accelerate(p datapath.Plan, s link.Snapshot) error {
+	d.refused = nil
 	found, err := places(d.places)
 	if err != nil {
 		return err
@@ -105,7 +108,7 @@ func (d *Datapath) accelerate(p datapath.Plan, s link.Snapshot) error {
 		}
 	}
 	if len(d.refused) > 0 && len(d.refused) == len(settled) {
-		return errors.Join(slices.Collect(maps.Values(d.refused))...)
+		return errors.New(strings.Join(d.reasons(), "\n"))
 	}
 	if err := errors.Join(d.followSidecars(want), detachAll(want.ports, found)); err != nil {
 		return err
@@ -149,7 +152,7 @@ func (d *Datapath) attachSettled() (all bool) {
 			continue
 		}
 		if err := attach(index, d.program.Arpfabric); err != nil {
-			d.refused[index], all = err, false
+			d.refused[index], all = &refusal{err, d.places[index].others()}, false
 		}
 		delete(d.joined, index)
 		all = d.filterSocket(index) == nil && all
@@ -251,34 +254,59 @@ func isAnyAttached() bool {
 // Intact implements [datapath.Datapath].
 func (d *Datapath) Intact(quick bool) []string {
 	changed := d.Datapath.Intact(quick)
-	if d.program == nil {
-		return changed
+	if !d.isIntact() {
+		changed = append(changed, part)
 	}
-	if !d.attachSettled() {
-		changed = append(changed, part) // so that Apply says why
+	return changed
+}
+
+// isIntact reports whether the programs are where Apply has attached them, and can't be where it could not.
+func (d *Datapath) isIntact() bool {
+	if d.program == nil && len(d.refused) == 0 {
+		return true
 	}
+	areAttached := d.program == nil || d.attachSettled() // if not, Apply says why
 	found, err := places(nil)
 	if err != nil {
-		return changed // as long as it can't find out
+		return areAttached // as long as it can't find out
+	}
+	if d.program == nil {
+		return !d.isAnyFree(found)
 	}
 	d.places = found
 	if err := d.followOthers(found); err != nil {
 		d.setFailure(err)
-		return append(changed, part)
+		return false
 	}
-	if d.have.hasSidecars() && d.refused[loopback] == nil && !d.answersGuests() {
-		return append(changed, part)
-	}
+	return areAttached && d.haveAll(found) && !d.isAnyFree(found) && d.isIntactForGuests()
+}
+
+// haveAll reports whether all ports have the program that can.
+func (d *Datapath) haveAll(found map[uint32]place) bool {
 	id := idOf(d.program.Arpfabric)
 	for index := range d.have.ports {
-		if _, isNew := d.joined[index]; isNew || d.refused[index] != nil || found[index].has(id) {
-			continue
-		}
-		if _, err := net.InterfaceByIndex(int(index)); err == nil { // or else the port has just gone
-			return append(changed, part)
+		_, isNew := d.joined[index]
+		if !isNew && d.refused[index] == nil && !found[index].has(id) && exists(index) {
+			return false
 		}
 	}
-	return changed
+	return true
+}
+
+// isAnyFree reports whether others have left, or changed, what may have kept a port from having the program.
+func (d *Datapath) isAnyFree(found map[uint32]place) bool {
+	for index, r := range d.refused {
+		if index != loopback && found[index].others() != r.others && exists(index) {
+			return true
+		}
+	}
+	return false
+}
+
+// exists reports whether a port has not just gone.
+func exists(port uint32) bool {
+	_, err := net.InterfaceByIndex(int(port))
+	return err == nil
 }
 
 // followOthers stops sending frames past the bridge where others have begun to look at what crosses it, or does so again.
@@ -308,13 +336,22 @@ func (d *Datapath) Warnings() []string {
 	if err := d.Failure(); err != nil {
 		warnings = append(warnings, fmt.Sprintf("the kernel does not answer by itself, so that the fabric answers all requests: %v", err))
 	}
-	for _, err := range d.refused {
-		warnings = append(warnings, fmt.Sprintf("the fabric answers the requests of a port itself: %v", err))
+	for _, why := range d.reasons() {
+		warnings = append(warnings, "the fabric answers some requests itself: "+why)
 	}
 	for _, why := range d.have.detours {
 		warnings = append(warnings, "frames between guests cross the bridge, which is slower: "+why)
 	}
 	return warnings
+}
+
+// reasons returns why the programs are not everywhere, sorted.
+func (d *Datapath) reasons() (all []string) {
+	for _, r := range d.refused {
+		all = append(all, r.Error())
+	}
+	slices.Sort(all)
+	return all
 }
 
 // Failure returns why no program is attached although the plan wants one, or nil. Any goroutine may call it.
@@ -334,7 +371,7 @@ func (d *Datapath) setFailure(err error) {
 func (d *Datapath) setRunning(c contents, s link.Snapshot) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.running, d.names, d.detours = d.program, map[uint32]string{}, c.detours
+	d.running, d.names, d.detours, d.left = d.program, map[uint32]string{}, c.detours, d.reasons()
 	d.show()
 	for index := range c.indexes() {
 		if l, ok := s.FindIndex(int(index)); ok {

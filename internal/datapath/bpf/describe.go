@@ -15,7 +15,7 @@ func (d *Datapath) Program() *datapath.Program {
 	if d.running == nil {
 		return nil
 	}
-	p := &datapath.Program{Ports: len(d.names), Detours: slices.Clone(d.detours)}
+	p := &datapath.Program{Ports: len(d.names), Detours: slices.Clone(d.detours), LeftToFabric: slices.Clone(d.left)}
 	for name, m := range map[string]*ebpf.Map{
 		guardMapPorts: d.running.Ports, guardMapLimits: d.running.Limits, guardMapBindings: d.running.Bindings,
 		guardMapRanges: d.running.Ranges, guardMapHost: d.running.Host, guardMapLocations: d.running.Locations,

@@ -2,6 +2,7 @@ package bpf
 
 import (
 	"encoding/binary"
+	"fmt"
 	"os"
 	"os/exec"
 	"slices"
@@ -259,6 +260,41 @@ func TestPortRefused(t *testing.T) {
 	}
 	if w := d.Warnings(); !slices.ContainsFunc(w, func(w string) bool { return strings.Contains(w, guestPorts[1]) }) {
 		t.Errorf("warnings: %q", w)
+	}
+	if left := d.Program().LeftToFabric; len(left) != 1 || !strings.Contains(left[0], guestPorts[1]) {
+		t.Errorf("the fabric answers because of %q", left)
+	}
+}
+
+// TestPortIsFree holds that a port that could not have the program gets it when what kept it from that is gone, also where no
+// other port has one.
+func TestPortIsFree(t *testing.T) {
+	labtest.NeedProgram(t, "tc")
+	for _, guests := range [][]string{guestPorts, guestPorts[1:]} {
+		t.Run(fmt.Sprint(guests), func(t *testing.T) {
+			addPorts(t)
+			labtest.Must(t, exec.Command("tc", "qdisc", "add", "dev", guestPorts[1], "ingress_block", "7", "ingress").Run())
+			d, links := open(t)
+			d.settling = 0
+			plan := datapath.Plan{Networks: []datapath.Network{{
+				Name: "lab", Bridge: "br0", ARP: datapath.HandOver, Registry: registrytest.New(t, appsBinding), Guests: guests,
+			}}}
+			labtest.Must(t, d.Apply(plan, links))
+			if changed := d.Intact(true); len(changed) > 0 {
+				t.Errorf("%q has changed while the port is refused", changed)
+			}
+			labtest.Must(t, exec.Command("tc", "qdisc", "del", "dev", guestPorts[1], "ingress_block", "7", "ingress").Run())
+			if changed := d.Intact(true); !slices.Equal(changed, []string{part}) {
+				t.Errorf("%q has changed when the port is free", changed)
+			}
+			labtest.Must(t, d.Apply(plan, links))
+			found, err := places(nil)
+			labtest.Must(t, err)
+			l, _ := links.Find(guestPorts[1])
+			if err := d.Failure(); err != nil || d.program == nil || !found[uint32(l.Index)].has(idOf(d.program.Arpfabric)) {
+				t.Errorf("%s has no program (%v)", guestPorts[1], err)
+			}
+		})
 	}
 }
 

@@ -8,6 +8,8 @@ import (
 	"github.com/arpfabric/arpfabric/internal/datapath"
 	"github.com/arpfabric/arpfabric/internal/link"
 	"github.com/cilium/ebpf"
+	ebpflink "github.com/cilium/ebpf/link"
+	"github.com/google/nftables"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
@@ -64,20 +66,51 @@ func (d *Datapath) followSidecars(want contents) error {
 	if !want.hasSidecars() {
 		return detachOwnRequests()
 	}
-	if d.answersGuests() {
-		return nil
+	at, err := ownRequestsPath()
+	if err != nil || d.answersGuests(at) {
+		return err
 	}
-	if err := attachOwnRequests(d.program.OwnRequests); err != nil {
-		d.refused[loopback] = err
+	if err := attachOwnRequests(d.program.OwnRequests, at); err != nil {
+		d.refused[loopback] = &refusal{err, at.others()}
 	}
 	return nil
 }
 
-// answersGuests reports whether the program for the guests' own requests is attached, alone: a request that others let pass
-// there, nobody would answer.
-func (d *Datapath) answersGuests() bool {
+// answersGuests reports whether the program for the guests' own requests is attached, alone: a request that others drop or let
+// pass there, nobody would answer.
+func (d *Datapath) answersGuests(at place) bool {
+	return at.has(idOf(d.program.OwnRequests)) && !at.hasOthers
+}
+
+// isIntactForGuests reports whether the program for the guests' own requests is attached if there are sidecars, or can't be,
+// because of the same others as before.
+func (d *Datapath) isIntactForGuests() bool {
+	if !d.have.hasSidecars() {
+		return true
+	}
+	at, err := ownRequestsPath()
+	if err != nil {
+		return true // as long as it can't find out
+	}
+	if r := d.refused[loopback]; r != nil {
+		return at.others() == r.others
+	}
+	return d.answersGuests(at)
+}
+
+// ownRequestsPath returns what the guests' own requests meet at the egress of the loopback interface: what is attached there,
+// and others that tc does not show.
+func ownRequestsPath() (place, error) {
 	at, err := ownRequestsPlace()
-	return err == nil && at.has(idOf(d.program.OwnRequests)) && !at.hasOthers
+	at.hasOthers = at.hasOthers || hasTCX() || hasOthersTables(nftables.TableFamilyNetdev)
+	return at, err
+}
+
+// hasTCX reports whether programs are attached with tcx to the egress of the loopback interface. There is no tcx before
+// Linux 6.6, and asking for it is an error.
+func hasTCX() bool {
+	found, err := ebpflink.QueryPrograms(ebpflink.QueryOptions{Target: loopback, Attach: ebpf.AttachTCXEgress})
+	return err == nil && len(found.Programs) > 0
 }
 
 // ownRequestsPlace returns what is attached to the egress of the loopback interface.
@@ -101,18 +134,14 @@ func ownRequestsPlace() (place, error) {
 
 // attachOwnRequests attaches the program for the guests' own requests, in one step if another of this package is there. It
 // returns an error if others use that place.
-func attachOwnRequests(p *ebpf.Program) error {
-	at, err := ownRequestsPlace()
-	switch {
-	case err != nil:
-		return err
-	case at.hasOthers:
-		return fmt.Errorf("others use tc at %s", nameOf(loopback))
+func attachOwnRequests(p *ebpf.Program, at place) error {
+	if at.hasOthers {
+		return fmt.Errorf("others use tc or tcx at egress of %s, or have tables of nftables' family netdev", nameOf(loopback))
 	}
 	if err := netlink.QdiscAdd(clsactQdisc()); err != nil && !errors.Is(err, unix.EEXIST) {
 		return attachError(loopback, err, "the qdisc clsact (sch_ingress)")
 	}
-	err = netlink.FilterReplace(&netlink.BpfFilter{
+	err := netlink.FilterReplace(&netlink.BpfFilter{
 		// Only for ARP, so that the kernel does not call the program for IP of the namespace's programs.
 		FilterAttrs: netlink.FilterAttrs{
 			LinkIndex: loopback, Parent: netlink.HANDLE_MIN_EGRESS, Handle: filterID, Priority: priority, Protocol: unix.ETH_P_ARP,
