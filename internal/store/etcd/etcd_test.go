@@ -329,8 +329,7 @@ func TestMembersDie(t *testing.T) {
 	c.Restart((leader + 2) % 3)
 	done.Wait()
 	owners := map[netip.Addr]registry.MAC{}
-	for i, h := range hosts {
-		labtest.Eventually(t, "all allocations", func() bool { h.Receive(); return h.Table().Len("lab") >= 2*each })
+	for i := range hosts {
 		for _, one := range acknowledged[i] {
 			if other, taken := owners[one.Address]; taken {
 				t.Errorf("%s was given to %s and %s", one.Address, other, one.MAC)
@@ -340,9 +339,12 @@ func TestMembersDie(t *testing.T) {
 	}
 	for address, mac := range owners {
 		for _, h := range hosts {
-			if now, ok := h.Table().Get("lab", address); !ok || now.MAC != mac {
-				t.Errorf("%s: the allocation of %s to %s is lost: %v", h.config.Host, address, mac, now)
-			}
+			// More may be there than were acknowledged, so that their number tells nothing.
+			labtest.Eventually(t, fmt.Sprintf("%s has the allocation of %s to %s", h.config.Host, address, mac), func() bool {
+				h.Receive()
+				now, ok := h.Table().Get("lab", address)
+				return ok && now.MAC == mac
+			})
 		}
 	}
 }
