@@ -21,13 +21,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// newKernelSidecar makes the stage of sidecars, with a fabric in app whose kernel answers by itself.
-func newKernelSidecar(t *testing.T, more string) (*sidecarStage, *program) {
+// needKernelAnswers skips a test that is about the eBPF program for a sidecar's guest where the kernel does not answer.
+func needKernelAnswers(t *testing.T) {
 	t.Helper()
 	if !kernelAnswers() {
 		needKernelDatapath(t)
 		t.Skip("the tests run on the datapath of nftables")
 	}
+}
+
+// newKernelSidecar makes the stage of sidecars, with a fabric in app whose kernel answers by itself.
+func newKernelSidecar(t *testing.T, more string) (*sidecarStage, *program) {
+	t.Helper()
+	needKernelAnswers(t)
 	s := newSidecarStage(t)
 	return s, startIn(t, s.app, onSidecar(more))
 }
@@ -166,9 +172,7 @@ func TestSidecarProgramIsRemoved(t *testing.T) {
 func TestSidecarBesideOthers(t *testing.T) {
 	labtest.NeedProgram(t, "tc")
 	labtest.NeedProgram(t, "nft")
-	if !kernelAnswers() {
-		t.Skip("the tests run on the datapath of nftables")
-	}
+	needKernelAnswers(t)
 	const classifier = "tc filter add dev lo egress u32 match u32 0 0 flowid 1:1"
 	for _, tt := range []struct {
 		name          string

@@ -70,12 +70,10 @@ func startIn(t *testing.T, g *guest, configuration string) *program {
 	return startOn(t, g, path)
 }
 
-// datapathVariable is the environment variable that chooses the datapath of sidecars: user, or else kernel where this user may
-// have it.
-const datapathVariable = "ARPFABRIC_TEST_DATAPATH"
-
 // kernelAnswers reports whether the kernel answers in the tests of sidecars.
-func kernelAnswers() bool { return os.Getenv(datapathVariable) != "user" && len(bpf.Missing()) == 0 }
+func kernelAnswers() bool {
+	return os.Getenv(labtest.DatapathVariable) != "user" && len(bpf.Missing()) == 0
+}
 
 func startOn(t *testing.T, g *guest, path string) *program {
 	t.Helper()

@@ -59,7 +59,7 @@ func TestReinstallWithManyBindings(t *testing.T) {
 		t.Skip("many bindings, in short")
 	}
 	labtest.NeedProgram(t, "nft")
-	t.Setenv(datapathVariable, "user") // the eBPF programs answer and forward also while the table is gone
+	t.Setenv(labtest.DatapathVariable, "user") // the eBPF programs answer and forward also while the table is gone
 	s := build(t, onBridge)
 	configuration := strings.Builder{}
 	configuration.WriteString(network(s.attach))

@@ -109,6 +109,12 @@ func (c *Capture) Frames() []Seen {
 	return seen
 }
 
+// HasReceived reports whether a received frame that begins with these bytes is among the frames recorded so far. Behind them may be
+// padding.
+func (c *Capture) HasReceived(frame []byte) bool {
+	return slices.ContainsFunc(c.Frames(), func(seen Seen) bool { return !seen.Sent && bytes.HasPrefix(seen.Frame, frame) })
+}
+
 // Wait waits until enough returns true for the frames recorded so far. It returns the error of ctx if that ends first.
 func (c *Capture) Wait(ctx context.Context, enough func([]Seen) bool) error {
 	for {

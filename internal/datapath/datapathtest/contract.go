@@ -46,9 +46,9 @@ func (s *stage) sendsOutOfThePort() {
 	if n != 1 || err != nil {
 		s.Errorf("%d frames left, error %v; want 1, because the port of the other is not there", n, err)
 	}
-	s.eventually("the answer arrives at app", func() bool { return s.app.hasSeen(answer) })
+	s.eventually("the answer arrives at app", func() bool { return s.app.HasReceived(answer) })
 	s.expectAtDB("the answer", false)
-	if s.db.hasSeen(answer) {
+	if s.db.HasReceived(answer) {
 		s.Error("db has received app's answer")
 	}
 }
@@ -100,8 +100,8 @@ func (s *stage) admitsByTheRegistry() {
 	s.apply(s.plan(func(n *datapath.Network) { n.Registry = registrytest.New(s, tied, other, s.db.binding()) }))
 	mark, own := s.datagram(free), s.datagram(s.app.Addr.Addr())
 	s.send(own, mark)
-	s.eventually("IPv4 by the right port arrives at db", func() bool { return s.db.hasSeen(mark) })
-	if s.db.hasSeen(own) {
+	s.eventually("IPv4 by the right port arrives at db", func() bool { return s.db.HasReceived(mark) })
+	if s.db.HasReceived(own) {
 		s.Error("IPv4 by another port than the binding's arrives at db")
 	}
 }
@@ -258,8 +258,8 @@ func (s *stage) expectIPv4ToLeave(port *net.Interface, leaves map[string]bool) {
 			_, err := out.Write([]wire.Frame{{Port: port.Index, Data: data}})
 			labtest.Must(s, err)
 		}
-		s.eventually("the sidecar's own IPv4 arrives at db", func() bool { return s.db.hasSeen(mark) })
-		if s.db.hasSeen(frame) != want {
+		s.eventually("the sidecar's own IPv4 arrives at db", func() bool { return s.db.HasReceived(mark) })
+		if s.db.HasReceived(frame) != want {
 			s.Errorf("IPv4 from %s leaves the sidecar: %v", from, !want)
 		}
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"slices"
 	"testing"
 
 	"github.com/arpfabric/arpfabric/internal/datapath"
@@ -173,15 +172,15 @@ func (s *stage) expectAtDB(what string, arrives bool, frames ...[]byte) {
 	s.Helper()
 	mark := s.datagram(s.app.Addr.Addr())
 	s.send(append(frames, mark)...)
-	s.eventually("a mark arrives at db", func() bool { return s.db.hasSeen(mark) })
+	s.eventually("a mark arrives at db", func() bool { return s.db.HasReceived(mark) })
 	for _, frame := range frames {
-		switch hasArrived := s.db.hasSeen(frame); {
+		switch hasArrived := s.db.HasReceived(frame); {
 		case hasArrived && !arrives:
 			s.Errorf("%s arrives at db: %s", what, responder.Describe(frame))
 		case !hasArrived && arrives: // a slow machine may lose one
 			s.eventually(what+" arrives at db: "+responder.Describe(frame), func() bool {
 				s.send(frame)
-				return s.db.hasSeen(frame)
+				return s.db.HasReceived(frame)
 			})
 		}
 	}
@@ -190,12 +189,6 @@ func (s *stage) expectAtDB(what string, arrives bool, frames ...[]byte) {
 func (s *stage) eventually(what string, done func() bool) {
 	s.Helper()
 	labtest.Eventually(s, what, done)
-}
-
-func (g *guest) hasSeen(frame []byte) bool {
-	return slices.ContainsFunc(g.Frames(), func(seen lab.Seen) bool {
-		return !seen.Sent && len(seen.Frame) >= len(frame) && string(seen.Frame[:len(frame)]) == string(frame)
-	})
 }
 
 // expectHandedOver waits until a frame is handed over, skips others, and checks its port.

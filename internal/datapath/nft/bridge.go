@@ -33,9 +33,8 @@ type BridgeTable struct {
 func NewBridgeTable(group uint16) *BridgeTable { return &BridgeTable{group: group} }
 
 // Apply makes the kernel guard the networks of a plan. The first call replaces the whole table; later calls change only
-// the differences. Each is one transaction, so that either the old guard or the new one is in force at any moment; where ports
-// join, these are checked first by one of their own.
-// After an error, the old guard is in force.
+// the differences. Each is one transaction, so that either the old guard or the new one is in force at any moment. Where
+// ports join, a transaction before it has their frames checked. After an error, the old guard is in force.
 //
 // If another process has deleted the table, Apply uses two transactions: a quick one that drops guests' frames, and one
 // that admits the frames that the registries allow.

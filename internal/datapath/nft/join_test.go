@@ -1,11 +1,9 @@
 package nft_test
 
 import (
-	"bytes"
 	"fmt"
 	"net"
 	"net/netip"
-	"slices"
 	"testing"
 
 	"github.com/arpfabric/arpfabric/internal/datapath"
@@ -90,16 +88,12 @@ func TestForwardOfAHalfKnownPort(t *testing.T) {
 		mark := lab.EchoReply(guests[1].MAC, guests[2].MAC, bindings[2].First, bindings[1].First, fmt.Appendf(nil, "mark %v", to))
 		labtest.Must(t, captures[0].Send(unchecked))
 		if to[0] == 0xff {
-			labtest.Eventually(t, "the host receives it", func() bool { return hasReceived(host, unchecked) })
+			labtest.Eventually(t, "the host receives it", func() bool { return host.HasReceived(unchecked) })
 		}
 		labtest.Must(t, captures[2].Send(mark))
-		labtest.Eventually(t, "a mark arrives", func() bool { return hasReceived(captures[1], mark) })
-		if hasReceived(captures[1], unchecked) {
+		labtest.Eventually(t, "a mark arrives", func() bool { return captures[1].HasReceived(mark) })
+		if captures[1].HasReceived(unchecked) {
 			t.Errorf("a guest has received a frame to %v that prerouting did not check", to)
 		}
 	}
-}
-
-func hasReceived(c *lab.Capture, frame []byte) bool {
-	return slices.ContainsFunc(c.Frames(), func(seen lab.Seen) bool { return !seen.Sent && bytes.HasPrefix(seen.Frame, frame) })
 }

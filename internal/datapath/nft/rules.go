@@ -22,7 +22,7 @@ const (
 	setGuests  = "guests"  // guest ports whose ARP is handed over
 	setSteered = "steered" // guest ports whose ARP is forwarded to a TAP
 	setFull    = "full"    // those of the two whose network enforces an allow-list
-	setOpen    = "open"    // the others of the two
+	setOpen    = "open"    // the other ports of these two
 	setUplinks = "uplinks"
 	setTAPs    = "taps"
 

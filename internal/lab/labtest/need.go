@@ -10,6 +10,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// DatapathVariable is the environment variable that chooses the datapath of tests that could have either: user, or else kernel
+// where this user may have it.
+const DatapathVariable = "ARPFABRIC_TEST_DATAPATH"
+
 func underCI() bool { return os.Getenv("CI") == "true" }
 
 // Lacks skips a test because the machine lacks something. Under CI=true, where no test may be skipped, it fails the
